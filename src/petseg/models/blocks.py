@@ -1,0 +1,157 @@
+"""What every network here is made of: convolutions, resizing, and the shared last step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from petseg.metrics import MeanIoU
+
+MIN_SIZE = 32
+
+# With Keras's 0.99 the statistics lag by a hundred batches, an epoch of the pets, and validation
+# falls behind while the encoder is being thawed.
+BN_MOMENTUM = 0.9
+
+
+def image_input(image_shape: Sequence[int | None]):
+    """The input tensor, `(N, H, W, 3)` float32, where `None` stands for any height or width."""
+    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else (image_shape,)
+    sizes = all(size is None or (isinstance(size, int) and size >= MIN_SIZE) for size in shape[:2])
+    if len(shape) != 3 or shape[2] != 3 or not sizes:
+        raise ValueError(
+            f"`image_shape` must be (height, width, 3), each size None or at least {MIN_SIZE}. "
+            f"Received: {image_shape!r}."
+        )
+    return keras.Input(shape, name="images")
+
+
+def unit_fraction(name: str, value: float) -> float:
+    """`value`, which must be in [0, 1)."""
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {value!r}.")
+    return value
+
+
+def positive_integer(name: str, value: int) -> int:
+    """`value`, which must be a positive integer."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}.")
+    return value
+
+
+def widths(name: str, values: Sequence[int], most: int) -> Sequence[int]:
+    """`values`, which must be one to `most` positive integers."""
+    if (
+        not isinstance(values, Sequence)
+        or not 1 <= len(values) <= most
+        or not all(isinstance(value, int) and value > 0 for value in values)
+    ):
+        raise ValueError(
+            f"`{name}` must hold one to {most} positive integers. Received: {values!r}."
+        )
+    return values
+
+
+def conv_bn_relu(x, filters: int, kernel_size: int = 3, *, dilation_rate: int = 1, name: str):
+    """A convolution without bias, batch normalization, ReLU."""
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        dilation_rate=dilation_rate,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    x = layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def separable_conv_bn_relu(x, filters: int, *, dilation_rate: int = 1, name: str):
+    """A 3 x 3 depthwise and a 1 x 1 pointwise convolution, each normalized and rectified.
+
+    Atrous separable convolution as in DeepLabV3+ (arXiv:1802.02611, section 3.1).
+    """
+    x = layers.DepthwiseConv2D(
+        3, padding="same", dilation_rate=dilation_rate, use_bias=False, name=f"{name}_depthwise"
+    )(x)
+    x = layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_depthwise_bn")(x)
+    x = layers.ReLU(name=f"{name}_depthwise_relu")(x)
+    return conv_bn_relu(x, filters, 1, name=name)
+
+
+def classify(x, num_classes: int, name: str = "logits"):
+    """Logits of each position: a 1 x 1 convolution, float32 under any dtype policy."""
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}.")
+    return layers.Conv2D(num_classes, 1, dtype="float32", name=name)(x)
+
+
+@keras.saving.register_keras_serializable("petseg")
+class ResizeLike(layers.Layer):
+    """Resizes `x` `(N, h, w, C)` bilinearly to the height and width of `reference` `(N, H, W, ...)`."""
+
+    def call(self, x, reference):
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # Keras's own resizing needs sizes that are known before the model runs.
+            return tf.cast(tf.image.resize(x, tf.shape(reference)[1:3]), x.dtype)
+        return ops.image.resize(x, ops.shape(reference)[1:3])
+
+    def compute_output_shape(self, x_shape, reference_shape):
+        return (x_shape[0], *reference_shape[1:3], x_shape[3])
+
+
+def upsample_like(x, reference, **kwargs):
+    """`x` at the height and width of `reference`."""
+    return ResizeLike(**kwargs)(x, reference)
+
+
+def segmenter(
+    images, logits, name: str, class_names: Sequence[str] | None, weights: str | None
+) -> keras.Model:
+    """The compiled model from `images` to `logits`, which are resized to the images.
+
+    Loads `weights` when it is a path. Compiled with Adam, cross-entropy from logits, pixel accuracy
+    and `MeanIoU`.
+    """
+    num_classes = logits.shape[-1]
+    outputs = upsample_like(logits, images, dtype="float32", name="resized_logits")
+    model = keras.Model(images, outputs, name=name)
+    if weights not in (None, "imagenet"):
+        _load(model, weights)
+    model.compile(
+        optimizer=keras.optimizers.Adam(),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="pixel_accuracy"),
+            MeanIoU(num_classes, class_names),
+        ],
+        **compile_options(),
+    )
+    return model
+
+
+def compile_options() -> dict:
+    """Arguments of `compile` that make these networks run fast on the current backend."""
+    # XLA makes a training step of TensorFlow on a CPU several times slower.
+    return {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
+
+
+def _load(model: keras.Model, weights: str) -> None:
+    path = Path(weights)
+    if not str(path).endswith((".weights.h5", ".keras")) or not path.is_file():
+        raise ValueError(
+            "`weights` must be 'imagenet', None, or the path of a .weights.h5 or .keras file. "
+            f"Received: {str(weights)!r}, which is none of these."
+        )
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"`weights` must be a file of this very model. Received: {str(path)!r}, whose weights "
+            f"do not fit {model.name}: use the arguments that it was saved with."
+        ) from error

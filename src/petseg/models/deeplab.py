@@ -1,0 +1,96 @@
+"""DeepLabV3 (Chen et al., arXiv:1706.05587) and DeepLabV3+ (Chen et al., arXiv:1802.02611)."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from petseg.backbones import encode
+from petseg.models.blocks import (
+    classify,
+    conv_bn_relu,
+    image_input,
+    positive_integer,
+    segmenter,
+    separable_conv_bn_relu,
+    unit_fraction,
+    upsample_like,
+    widths,
+)
+
+
+def deeplabv3(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    output_stride: int = 16,
+    atrous_rates: Sequence[int] = (6, 12, 18),
+    decoder_filters: int = 128,
+    dropout: float = 0.1,
+) -> keras.Model:
+    """DeepLabV3: atrous spatial pyramid pooling on a dilated encoder (arXiv:1706.05587).
+
+    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
+    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+
+    `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at output
+    stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches; `dropout` the
+    share of channels set to zero after it. Unlike the paper, the atrous
+    convolutions are depthwise separable, as in DeepLabV3+.
+
+    Raises `ValueError` when an argument is out of its range.
+    """
+    images = image_input(image_shape)
+    x = encode(images, backbone, weights, output_stride)[-1]
+    x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
+    return segmenter(images, classify(x, num_classes), "deeplabv3", class_names, weights)
+
+
+def deeplabv3_plus(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    output_stride: int = 16,
+    atrous_rates: Sequence[int] = (6, 12, 18),
+    decoder_filters: int = 128,
+    low_level_filters: int = 48,
+    dropout: float = 0.1,
+) -> keras.Model:
+    """DeepLabV3+: DeepLabV3 with a decoder that joins the features at stride 4 (arXiv:1802.02611).
+
+    `low_level_filters` is the width that those are projected to before they are joined (section 3.1).
+    Input, output, the other arguments and errors are those of `deeplabv3`.
+    """
+    images = image_input(image_shape)
+    features = encode(images, backbone, weights, output_stride)
+    low_level_filters = positive_integer("low_level_filters", low_level_filters)
+    low_level = conv_bn_relu(features[1], low_level_filters, 1, name="low_level")
+    x = _atrous_pyramid(features[-1], output_stride, atrous_rates, decoder_filters, dropout)
+    x = layers.Concatenate(name="decoder_join")([upsample_like(x, low_level), low_level])
+    x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv1")
+    x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv2")
+    return segmenter(images, classify(x, num_classes), "deeplabv3_plus", class_names, weights)
+
+
+def _atrous_pyramid(x, output_stride: int, atrous_rates, filters: int, dropout: float):
+    """Atrous spatial pyramid pooling with image pooling (arXiv:1706.05587, section 3.3)."""
+    filters = positive_integer("decoder_filters", filters)
+    branches = [conv_bn_relu(x, filters, 1, name="aspp_conv")]
+    for step, rate in enumerate(widths("atrous_rates", atrous_rates, most=8), start=1):
+        # Halving the stride doubles the rates (section 3.3).
+        rate = max(1, rate * 16 // output_stride)
+        branches.append(
+            separable_conv_bn_relu(x, filters, dilation_rate=rate, name=f"aspp_atrous{step}")
+        )
+    image = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_image_pool")(x)
+    image = conv_bn_relu(image, filters, 1, name="aspp_image_conv")
+    branches.append(upsample_like(image, x))
+    x = layers.Concatenate(name="aspp")(branches)
+    x = conv_bn_relu(x, filters, 1, name="aspp_projection")
+    return layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="aspp_dropout")(x)

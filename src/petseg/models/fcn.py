@@ -1,0 +1,98 @@
+"""Fully convolutional networks (Long et al., arXiv:1411.4038): FCN-32s, FCN-16s and FCN-8s."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from petseg.backbones import encode
+from petseg.models.blocks import (
+    classify,
+    conv_bn_relu,
+    image_input,
+    positive_integer,
+    segmenter,
+    unit_fraction,
+    upsample_like,
+)
+
+
+def fcn32(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    decoder_filters: int = 256,
+    dropout: float = 0.5,
+) -> keras.Model:
+    """FCN-32s: scores of the coarsest features alone, resized to the image.
+
+    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
+    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+
+    Unlike the paper (arXiv:1411.4038, section 4.1), one 3 x 3 convolution `decoder_filters` wide stands for
+    the two of 4096, and resizing is bilinear rather than learned, so that any size fits. `dropout` is
+    the share of that layer's channels set to zero in training.
+
+    Raises `ValueError` when an argument is out of its range.
+    """
+    images = image_input(image_shape)
+    features = encode(images, backbone, weights)
+    scores = _fuse_scores(features[-1:], num_classes, decoder_filters, dropout)
+    return segmenter(images, scores, "fcn32", class_names, weights)
+
+
+def fcn16(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    decoder_filters: int = 256,
+    dropout: float = 0.5,
+) -> keras.Model:
+    """FCN-16s: scores of the coarsest features, added to those of stride 16 (section 4.2).
+
+    Input, output, arguments and errors are those of `fcn32`.
+    """
+    images = image_input(image_shape)
+    features = encode(images, backbone, weights)
+    scores = _fuse_scores(features[-2:], num_classes, decoder_filters, dropout)
+    return segmenter(images, scores, "fcn16", class_names, weights)
+
+
+def fcn8(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    decoder_filters: int = 256,
+    dropout: float = 0.5,
+) -> keras.Model:
+    """FCN-8s: scores of the coarsest features, added to those of strides 16 and 8 (section 4.2).
+
+    Input, output, arguments and errors are those of `fcn32`.
+    """
+    images = image_input(image_shape)
+    features = encode(images, backbone, weights)
+    scores = _fuse_scores(features[-3:], num_classes, decoder_filters, dropout)
+    return segmenter(images, scores, "fcn8", class_names, weights)
+
+
+def _fuse_scores(features: list, num_classes: int, decoder_filters: int, dropout: float):
+    """Logits at the finest of `features`, each of which has a score layer of its own."""
+    *skips, x = features
+    filters = positive_integer("decoder_filters", decoder_filters)
+    x = conv_bn_relu(x, filters, name="decoder_conv")
+    x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
+    scores = classify(x, num_classes, name="scores")
+    for step, skip in enumerate(reversed(skips), start=1):
+        scores = upsample_like(scores, skip, dtype="float32")
+        skip_scores = classify(skip, num_classes, name=f"skip{step}_scores")
+        scores = layers.Add(dtype="float32", name=f"fused{step}_scores")([scores, skip_scores])
+    return scores

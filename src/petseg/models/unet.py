@@ -1,0 +1,49 @@
+"""U-Net (Ronneberger et al., arXiv:1505.04597)."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from petseg.backbones import encode
+from petseg.models.blocks import (
+    classify,
+    conv_bn_relu,
+    image_input,
+    segmenter,
+    upsample_like,
+    widths,
+)
+
+
+def unet(
+    num_classes: int = 3,
+    *,
+    backbone: str = "mobilenetv2",
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | None = "imagenet",
+    class_names: Sequence[str] | None = None,
+    decoder_filters: Sequence[int] = (96, 64, 64),
+) -> keras.Model:
+    """U-Net on a pretrained encoder (Ronneberger et al., arXiv:1505.04597).
+
+    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
+    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+
+    `decoder_filters` are the widths of the decoder's steps, coarsest first, one to four: each step
+    doubles the resolution, so that three end at stride 4, whence the logits are resized.
+
+    Unlike the paper, convolutions are padded, so that masks match the image; a skip and what comes from
+    below are projected to the step's width before they are joined, and one convolution follows, not two.
+
+    Raises `ValueError` when an argument is out of its range.
+    """
+    images = image_input(image_shape)
+    *skips, x = encode(images, backbone, weights)
+    steps = zip(reversed(skips), widths("decoder_filters", decoder_filters, most=4))
+    for step, (skip, filters) in enumerate(steps, start=1):
+        x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
+        skip = conv_bn_relu(skip, filters, 1, name=f"decoder{step}_skip")
+        x = layers.Concatenate(name=f"decoder{step}_join")([upsample_like(x, skip), skip])
+        x = conv_bn_relu(x, filters, name=f"decoder{step}_conv")
+    return segmenter(images, classify(x, num_classes), "unet", class_names, weights)

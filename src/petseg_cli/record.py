@@ -1,0 +1,157 @@
+"""What a run leaves in its folder beside the weights: its settings, figures and pictures."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import keras
+
+    from petseg import Splits
+
+SHEET_PHOTOS = 8
+
+
+@dataclass(frozen=True)
+class Record:
+    """The run in `folder`, which has `settings`.
+
+    Raises `ValueError` when the folder holds a run with other settings.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        # Until an epoch is done and `finetune` notes it, there is nothing that could be mixed up.
+        if not (self.folder / "run.json").exists() or not self._settings.exists():
+            return
+        there = json.loads(self._settings.read_text(encoding="utf-8"))
+        changed = [
+            f"{name} was {there.get(name)}, is {value}"
+            for name, value in json.loads(json.dumps(self.settings)).items()
+            if there.get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.folder} holds a run with other settings: {'; '.join(changed)}. Choose "
+                "another RUN_DIR, or the same settings to go on with it."
+            )
+
+    def begin(self) -> None:
+        """Makes the folder, and notes the settings in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._settings, self.settings)
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "settings.json"
+
+    @property
+    def _result(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of the run's files are written."""
+        return self._result.exists()
+
+    def stopwatch(self) -> "keras.callbacks.Callback":
+        """Puts the seconds of each epoch into its logs: their sum counts a killed run whole."""
+        import keras
+
+        begun = 0.0
+
+        def start(_epoch: int, _logs: dict[str, float]) -> None:
+            nonlocal begun
+            begun = time.perf_counter()
+
+        def stop(_epoch: int, logs: dict[str, float]) -> None:
+            logs["seconds"] = time.perf_counter() - begun
+
+        return keras.callbacks.LambdaCallback(on_epoch_begin=start, on_epoch_end=stop)
+
+    def finish(
+        self, model: "keras.Model", history: "keras.callbacks.History", splits: "Splits"
+    ) -> None:
+        """Evaluates the trained model, and writes it with its figures and pictures.
+
+        `result.json` comes last: where it is, all is.
+        """
+        from petseg import evaluate, plot_history
+        from petseg.environment import environment
+
+        with whole_file(self.folder / "model.keras") as part:
+            model.save(part)
+        result = {
+            "settings": self.settings,
+            "environment": environment(),
+            "parameters": model.count_params(),
+            "training_seconds": round(sum(history.history.get("seconds", [])), 1),
+            "validation": json.loads(evaluate(model, splits.val).to_json()),
+            "test": json.loads(evaluate(model, splits.test).to_json()),
+        }
+        if history.epoch:
+            with whole_file(self.folder / "curves.png") as part:
+                plot_history(history).savefig(part, dpi=150)
+        with whole_file(self.folder / "overlays.png") as part:
+            _test_sheet(model, splits).savefig(part, dpi=150)
+        write_json(self._result, result)
+
+    def table(self) -> Table:
+        """The figures of a finished run, on validation and test split."""
+        from petseg import Evaluation
+        from petseg.report import comparison_table
+
+        result = json.loads(self._result.read_text(encoding="utf-8"))
+        splits = ("validation", "test")
+        return comparison_table(
+            {split: Evaluation.from_json(json.dumps(result[split])) for split in splits}
+        )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, whose file gets its name only when it is whole.
+
+    The suffix stays, from which Keras and Matplotlib know the format.
+    """
+    part = path.with_name(f".part-{path.name}")
+    yield part
+    part.replace(path)
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record as JSON text, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def transparent_class(class_names: "tuple[str, ...]") -> int | None:
+    """The class that shows the bare photo in pictures: the background, where there is one."""
+    return class_names.index("background") if "background" in class_names else None
+
+
+def _test_sheet(model: "keras.Model", splits: "Splits") -> Any:
+    """The first photos of the test split, with their true and predicted masks."""
+    import numpy as np
+
+    from petseg import predict
+    from petseg.report import prediction_sheet
+
+    examples = splits.test.unbatch().take(SHEET_PHOTOS)
+    images, masks = (np.stack(arrays) for arrays in zip(*examples.as_numpy_iterator(), strict=True))
+    predicted = predict(model, images, image_size=images.shape[1:3])
+    return prediction_sheet(
+        list(images),
+        list(masks),
+        {model.name: list(predicted)},
+        splits.class_names,
+        transparent=transparent_class(splits.class_names),
+    )

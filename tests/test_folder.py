@@ -1,0 +1,197 @@
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from petseg.data import draw_pet, folder_examples, load_folder, pet_examples
+from petseg.data.folder import mask_faults, read_labels
+from petseg.data.layout import SPLITS
+
+CLASSES = ("road", "car", "sky")
+
+
+def write_own(folder, count, *, labels=None, size=(20, 30)):
+    """`count` images and masks; the masks hold `labels`."""
+    rng = np.random.default_rng(0)
+    for subfolder in ("images", "masks"):
+        (folder / subfolder).mkdir(parents=True)
+    for number in range(count):
+        image = rng.integers(0, 256, (*size, 3), np.uint8)
+        mask = rng.choice(np.array(labels or [0, 1, 2], np.uint8), size)
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def by_name(dataset):
+    return {example["file_name"].decode(): example for example in dataset.as_numpy_iterator()}
+
+
+class TestOfficial:
+    def test_same_as_tfds(self, official_folder, pets_dir):
+        from_files, from_records = folder_examples(official_folder), pet_examples(pets_dir)
+        for split in SPLITS:
+            one, other = by_name(from_files[split]), by_name(from_records[split])
+            assert one.keys() == other.keys()
+            for name, example in one.items():
+                np.testing.assert_array_equal(example["mask"], other[name]["mask"])
+                # TensorFlow decodes JPEG with a faster, rougher cosine transform than Pillow.
+                difference = example["image"].astype(int) - other[name]["image"]
+                assert np.abs(difference).mean() < 4
+
+    def test_loader(self, official_folder):
+        splits = load_folder(official_folder, image_size=(32, 48), batch_size=4)
+        assert splits.class_names == ("pet", "background", "border")
+        images, masks = next(iter(splits.train))
+        assert images.shape == (4, 32, 48, 3)
+        assert set(np.unique(masks)) == {0, 1, 2}
+        binary = load_folder(official_folder, image_size=(32, 32), binary=True)
+        assert binary.class_names == ("pet", "background")
+
+    def test_class_names_are_fixed(self, official_folder):
+        with pytest.raises(ValueError, match="`class_names` must be None"):
+            load_folder(official_folder, class_names=CLASSES)
+
+    def test_missing_files(self, official_folder, tmp_path):
+        root = shutil.copytree(official_folder, tmp_path / "oxford")
+        (root / "images" / "Bengal_4.jpg").unlink()
+        with pytest.raises(FileNotFoundError, match=r"Bengal_4.jpg is listed in trainval.txt"):
+            load_folder(root)
+        (root / "annotations" / "test.txt").unlink()
+        with pytest.raises(FileNotFoundError, match=r"test.txt is missing. Unpack"):
+            load_folder(root)
+
+
+class TestOwn:
+    def test_split_by_name(self, tmp_path):
+        examples = folder_examples(write_own(tmp_path, 60), CLASSES)
+        found = {split: by_name(dataset) for split, dataset in examples.items()}
+        assert sum(map(len, found.values())) == 60
+        assert len(found["train"]) > 40
+        # A photo stays in its split however many come to join it.
+        write_own(tmp_path / "fewer", 40)
+        fewer = folder_examples(tmp_path / "fewer", CLASSES)
+        for split in SPLITS:
+            assert by_name(fewer[split]).keys() <= found[split].keys()
+
+    def test_split_by_subfolder(self, tmp_path):
+        for count, split in enumerate(SPLITS, start=1):
+            write_own(tmp_path / split, count)
+        examples = folder_examples(tmp_path, CLASSES)
+        assert [len(examples[split]) for split in SPLITS] == [1, 2, 3]
+        (example,) = examples["train"].as_numpy_iterator()
+        expected = np.asarray(Image.open(tmp_path / "train" / "images" / "0.png"))
+        np.testing.assert_array_equal(example["image"], expected)
+
+    def test_unlabelled_is_passed_through(self, tmp_path):
+        write_own(tmp_path, 60, labels=[0, 1, 2, 255])
+        splits = load_folder(tmp_path, class_names=CLASSES, image_size=(24, 24))
+        assert splits.class_names == CLASSES
+        for dataset in (splits.train, splits.val, splits.test):
+            _, masks = next(iter(dataset))
+            assert set(np.unique(masks)) == {0, 1, 2, 255}
+
+    def test_exif_orientation(self, tmp_path):
+        for split in SPLITS:
+            write_own(tmp_path / split, 1, size=(20, 30))
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored lying on its side
+        upright = Image.open(tmp_path / "val" / "images" / "0.png")
+        (tmp_path / "val" / "images" / "0.png").unlink()
+        lying = upright.transpose(Image.Transpose.ROTATE_90)
+        lying.save(tmp_path / "val" / "images" / "0.tif", exif=exif)
+        (example,) = folder_examples(tmp_path, CLASSES)["val"].as_numpy_iterator()
+        np.testing.assert_array_equal(example["image"], np.asarray(upright))
+
+    def test_files_are_read_late(self, tmp_path):
+        write_own(tmp_path, 60)
+        for path in (tmp_path / "images").iterdir():
+            path.write_bytes(b"no image")
+        splits = load_folder(tmp_path, class_names=CLASSES)
+        with pytest.raises(tf.errors.OpError, match=r"images.\d+\.png is not an image"):
+            next(iter(splits.val))
+
+    def test_bad_mask_names_file_and_remedy(self, tmp_path):
+        write_own(tmp_path, 60, labels=[0, 3])
+        splits = load_folder(tmp_path, class_names=CLASSES)
+        expected = r"masks.\d+\.png has labels 3, expected 0, 1, 2, 255\. Mend .*verify_folder"
+        with pytest.raises(tf.errors.OpError, match=expected):
+            next(iter(splits.val))
+
+    @pytest.mark.parametrize(
+        "class_names", [None, "car", (), ("car",), ("car", "car"), (1, 2), ["a"] * 300]
+    )
+    def test_bad_class_names(self, class_names, tmp_path):
+        write_own(tmp_path, 1)
+        with pytest.raises(ValueError, match="`class_names` must be two or more different names"):
+            load_folder(tmp_path, class_names=class_names)
+
+    def test_binary_is_for_pets(self, tmp_path):
+        write_own(tmp_path, 60)
+        with pytest.raises(ValueError, match="`binary` must be False with `class_names`"):
+            load_folder(tmp_path, class_names=CLASSES, binary=True)
+
+    def test_bad_roots(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="`root` must be a folder"):
+            load_folder(tmp_path / "nowhere", class_names=CLASSES)
+        with pytest.raises(FileNotFoundError, match=r"images is missing. `root` must hold images/"):
+            load_folder(tmp_path, class_names=CLASSES)
+        write_own(tmp_path / "train", 1)
+        with pytest.raises(FileNotFoundError, match=r"val.images is missing"):
+            load_folder(tmp_path, class_names=CLASSES)
+
+    def test_empty_split(self, tmp_path):
+        write_own(tmp_path, 1)
+        with pytest.raises(ValueError, match="`root` must have images for every split"):
+            load_folder(tmp_path, class_names=CLASSES)
+
+    def test_mask_without_image(self, tmp_path):
+        write_own(tmp_path, 3)
+        (tmp_path / "images" / "1.png").unlink()
+        with pytest.raises(FileNotFoundError, match=r"masks.1.png has no file of the same name in"):
+            load_folder(tmp_path, class_names=CLASSES)
+
+    def test_ambiguous_names(self, tmp_path):
+        write_own(tmp_path, 3)
+        shutil.copy(tmp_path / "images" / "1.png", tmp_path / "images" / "1.webp")
+        with pytest.raises(ValueError, match=r"1.webp and 1.png have the same name"):
+            load_folder(tmp_path, class_names=CLASSES)
+
+
+class TestLabels:
+    @pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "I"])
+    def test_grey_and_palette(self, mode, tmp_path):
+        labels = np.array([[0, 1, 1], [1, 0, 0]])
+        image = Image.fromarray(labels.astype(np.uint8))
+        if mode == "P":
+            image.putpalette([255, 0, 0, 0, 255, 0])
+        elif mode == "1":
+            image = Image.fromarray(labels.astype(bool))
+        elif mode != "L":
+            image = Image.fromarray(labels.astype({"I": np.int32, "I;16": np.uint16}[mode]))
+        image.save(tmp_path / "mask.tif")
+        with Image.open(tmp_path / "mask.tif") as saved:
+            assert saved.mode == mode
+        np.testing.assert_array_equal(read_labels(tmp_path / "mask.tif")[..., 0], labels)
+
+    def test_colours_are_no_labels(self, tmp_path):
+        Image.fromarray(draw_pet(0)[0]).save(tmp_path / "mask.png")
+        with pytest.raises(ValueError, match=r"mask.png must hold one integer a pixel.*mode RGB"):
+            read_labels(tmp_path / "mask.png")
+
+    def test_no_image(self, tmp_path):
+        (tmp_path / "mask.png").write_bytes(b"no image")
+        with pytest.raises(ValueError, match=r"mask.png cannot be read as a mask"):
+            read_labels(tmp_path / "mask.png")
+
+    def test_faults(self):
+        image = np.zeros((4, 6, 3))
+        assert mask_faults(np.full((4, 6, 1), 255), image, range(3)) == {}
+        assert mask_faults(np.ones((4, 6, 1)), image, range(1, 4)) == {}
+        faults = mask_faults(np.arange(8).reshape(2, 4, 1), image, range(1, 4))
+        assert faults == {
+            "misaligned": "is 2 x 4 (H x W), its image 4 x 6",
+            "mislabelled": "has labels 0, 4, 5, 6, 7, expected 1, 2, 3",
+        }

@@ -1,0 +1,133 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import petseg
+from petseg.metrics import argmax_class
+
+
+def logits_of(classes, num_classes):
+    """Logits whose greatest is that of `classes`."""
+    return np.eye(num_classes, dtype="float32")[np.asarray(classes)]
+
+
+def results(metric):
+    return {name: float(value) for name, value in metric.result().items()}
+
+
+def test_hand_made_sums():
+    metric = petseg.MeanIoU(2, ("cat", "dog"))
+    metric.update_state([[0, 0, 0, 1]], logits_of([[0, 0, 1, 1]], 2))
+    # cat: 2 of 3 (two right, one missed). dog: 1 of 2 (one right, one too many).
+    assert results(metric) == pytest.approx(
+        {"mean_iou": (2 / 3 + 1 / 2) / 2, "iou_cat": 2 / 3, "iou_dog": 1 / 2}
+    )
+
+
+def test_counts_over_batches_not_a_mean_of_batches():
+    metric = petseg.MeanIoU(2)
+    metric.update_state([[0, 0, 0, 0]], logits_of([[0, 0, 0, 0]], 2))
+    metric.update_state([[0, 1]], logits_of([[1, 1]], 2))
+    # 0: 4 of 5. 1: 1 of 2. The mean of the two batches' means would be another.
+    assert results(metric)["mean_iou"] == pytest.approx((4 / 5 + 1 / 2) / 2)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 11])
+def test_equals_numpy_on_random_masks(num_classes):
+    rng = np.random.default_rng(num_classes)
+    metric = petseg.MeanIoU(num_classes)
+    confusion = np.zeros((num_classes, num_classes), "int64")
+    for shape in ((3, 17, 9), (2, 5, 31)):
+        truth = rng.integers(0, num_classes, shape)
+        logits = rng.normal(size=(*shape, num_classes)).astype("float32")
+        metric.update_state(truth[..., None], logits)
+        np.add.at(confusion, (truth.ravel(), logits.argmax(-1).ravel()), 1)
+    np.testing.assert_array_equal(metric.total_cm.numpy(), confusion)
+    hits = confusion.diagonal()
+    iou = hits / (confusion.sum(0) + confusion.sum(1) - hits)
+    expected = {"mean_iou": iou.mean()} | {f"iou_{k}": value for k, value in enumerate(iou)}
+    assert results(metric) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equals_keras_where_keras_is_right():
+    rng = np.random.default_rng(3)
+    truth, logits = rng.integers(0, 3, (2, 8, 8)), rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    ours, theirs = petseg.MeanIoU(3), keras.metrics.MeanIoU(3, sparse_y_pred=False)
+    ours.update_state(truth, logits)
+    theirs.update_state(truth, logits)
+    assert results(ours)["mean_iou"] == pytest.approx(float(theirs.result()))
+
+
+def test_a_class_that_never_occurs_does_not_count():
+    metric = petseg.MeanIoU(3)
+    metric.update_state([[0, 0, 1, 1]], logits_of([[0, 0, 1, 0]], 3))
+    scores = results(metric)
+    assert scores["mean_iou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert np.isnan(scores["iou_2"])
+
+
+def test_without_a_pixel_there_is_no_result():
+    metric = petseg.MeanIoU(2)
+    metric.update_state([[0, 1]], logits_of([[0, 1]], 2))
+    metric.reset_state()
+    assert np.isnan(list(results(metric).values())).all()
+
+
+def test_ignored_class_and_weight_zero_do_not_count():
+    metric = petseg.MeanIoU(2, ignore_class=255)
+    metric.update_state([[0, 1, 255]], logits_of([[0, 1, 0]], 2))
+    assert results(metric)["mean_iou"] == 1.0
+    metric.update_state([[0, 1]], logits_of([[0, 0]], 2), sample_weight=[[0.5, 0.0]])
+    assert results(metric)["mean_iou"] == 1.0
+
+
+@pytest.mark.parametrize("labels", [[[0, 3]], [[0, -1]], [[0, 255]], [[0.0, 1.5]]])
+def test_a_label_that_is_no_class_raises(labels):
+    metric = petseg.MeanIoU(3)
+    with pytest.raises(ValueError, match="`y_true` must hold class indices 0 to 2"):
+        metric.update_state(labels, logits_of([[0, 0]], 3))
+
+
+def test_a_label_that_is_no_class_makes_compiled_results_nan():
+    # Labels 1, 2, 3, as the trimaps have them: Keras's own metric would drop the threes.
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    model.compile(loss=petseg.CrossEntropyDice(), metrics=[petseg.MeanIoU(3)])
+    images = np.zeros((1, 4, 4, 3), "float32")
+    for labels, is_nan in ((1, False), (3, True), (2, False)):
+        logs = model.evaluate(
+            images, np.full((1, 4, 4, 1), labels), verbose=0, return_dict=True
+        )
+        assert np.isnan(logs["mean_iou"]) == is_nan
+        assert np.isnan(logs["loss"]) == is_nan
+
+
+def test_ties_go_to_the_first_class():
+    for num_classes in (3, 9):
+        logits = np.zeros((1, 2, num_classes), "float32")
+        logits[0, 1, 1:3] = 1.0
+        assert ops.convert_to_numpy(argmax_class(ops.convert_to_tensor(logits))).tolist() == [[0, 1]]
+
+
+def test_config_round_trip():
+    metric = petseg.MeanIoU(2, ("a", "b"), ignore_class=9, name="iou")
+    again = petseg.MeanIoU.from_config(metric.get_config())
+    assert again.get_config() == metric.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 1}, "`num_classes` must be an integer of 2 or more"),
+        ({"class_names": ("a", "a", "b")}, "`class_names` must hold 3 different names"),
+    ],
+)
+def test_bad_arguments_are_answered(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        petseg.MeanIoU(**arguments)
+
+
+def test_logits_of_another_number_of_classes_are_refused():
+    with pytest.raises(ValueError, match="`y_pred` must be logits"):
+        petseg.MeanIoU(3).update_state([[0]], logits_of([[0]], 2))
