@@ -69,7 +69,7 @@ class TestFolder:
         assert len(problems) == 7
         assert (
             Problem(
-                str(trimaps / "basset_hound_3.png"), "mislabelled", "has labels 0, expected 1, 2, 3"
+                str(trimaps / "basset_hound_3.png"), "mislabelled", "has labels 0, expected 1 to 3"
             )
             in problems
         )
@@ -89,7 +89,7 @@ class TestFolder:
             ("1.png", "missing"),
             ("2.png", "mislabelled"),
         ]
-        assert str(problems[2]).endswith("2.png: mislabelled, has labels 7, expected 0, 1, 255")
+        assert str(problems[2]).endswith("2.png: mislabelled, has labels 7, expected 0 to 1 or 255")
 
     def test_bad_root(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="`root` must be a folder"):

@@ -129,7 +129,7 @@ class MeanIoU(keras.metrics.MeanIoU):
 
     def reset_state(self):
         super().reset_state()
-        self.invalid.assign(ops.zeros_like(self.invalid))
+        self.invalid.assign(ops.zeros((), dtype=self.dtype))
 
     def get_config(self):
         return {

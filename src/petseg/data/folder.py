@@ -23,7 +23,8 @@ def folder_examples(
     See `petseg.load_folder` for layouts and errors.
     """
     layout = find_layout(root, class_names)
-    for file, fault in layout.unpaired.items():
+    if layout.unpaired:
+        file, fault = next(iter(layout.unpaired.items()))
         raise FileNotFoundError(
             f"{file} {fault}. Add or remove files; `petseg.data.verify_folder` lists all "
             f"{len(layout.unpaired)} of the kind."
@@ -71,8 +72,9 @@ def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[
     unknown = sorted(set(np.unique(labels).tolist()) - allowed)
     if unknown:
         listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        or_unlabelled = f" or {UNLABELLED}" if UNLABELLED in allowed else ""
         faults["mislabelled"] = (
-            f"has labels {listed}, expected {', '.join(map(str, sorted(allowed)))}"
+            f"has labels {listed}, expected {expected[0]} to {expected[-1]}{or_unlabelled}"
         )
     return faults
 
@@ -99,7 +101,8 @@ def _read_pair(image_path: str, mask_path: str, layout: Layout) -> tuple[np.ndar
     image, labels = read_image(image_path), read_labels(mask_path)
     for fault in mask_faults(labels, image, layout.labels).values():
         raise ValueError(
-            f"{mask_path} {fault}. Mend or remove it; `petseg.data.verify_folder` lists all bad files."
+            f"{mask_path} {fault}. Mend or remove it; `petseg.data.verify_folder` lists every "
+            "bad file."
         )
     classes = np.where(labels == UNLABELLED, UNLABELLED, labels - np.int64(layout.first_label))
     return image, classes.astype(np.uint8)
