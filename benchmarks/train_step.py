@@ -1,7 +1,8 @@
 """Speed of each architecture's training step and prediction, beside the bare encoder's.
 
-The bare encoder has a 1 x 1 convolution for a decoder and the same loss and metrics, so that it is the most that any
-decoder on it can reach. All are measured in turn, round after round, in one process; quote the ratios.
+The bare encoder has a 1 x 1 convolution for a decoder and the same loss and metrics, so that it is
+the most that any decoder on it can reach. All are measured in turn, round after round, in one
+process; quote the ratios.
 
     python benchmarks/train_step.py --out docs/results/train_step.json
 """

@@ -47,9 +47,7 @@ def test_dilated_sizes_with_squeeze_and_excitation(backbone):
 
 def test_dilation_keeps_the_weights():
     encoder = build_encoder("mobilenetv2", None)
-    for ours, theirs in zip(
-        dilate(encoder, 8).get_weights(), encoder.get_weights(), strict=True
-    ):
+    for ours, theirs in zip(dilate(encoder, 8).get_weights(), encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

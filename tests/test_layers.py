@@ -10,7 +10,7 @@ from petseg.models.segnet import MaxUnpooling2D
 
 
 def eagerly_and_compiled(layer, *arrays):
-    """What `layer` gives for `arrays`, outside and inside `predict`, with sizes unknown beforehand."""
+    """What `layer` gives, outside and inside `predict`, with sizes unknown beforehand."""
     inputs = [keras.Input((None, None, array.shape[-1])) for array in arrays]
     model = keras.Model(inputs, layer(*inputs))
     eager = np.array(layer(*map(keras.ops.convert_to_tensor, arrays)))

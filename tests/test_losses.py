@@ -11,7 +11,8 @@ TRUTH = np.array([[[[0], [1]]]])
 
 def test_hand_made_sums():
     cross_entropy = -(np.log(0.75) + np.log(0.5)) / 2
-    # Class 0: overlap 3/4, sizes 1 and 5/4. Class 1: overlap 1/2, sizes 1 and 3/4. One is added above and below.
+    # Class 0: overlap 3/4, sizes 1 and 5/4. Class 1: overlap 1/2, sizes 1 and 3/4. One is added
+    # above and below.
     dice = ((2 * 0.75 + 1) / (1 + 1.25 + 1) + (2 * 0.5 + 1) / (1 + 0.75 + 1)) / 2
     loss = petseg.CrossEntropyDice()(TRUTH, LOGITS)
     assert float(loss) == pytest.approx(cross_entropy + 1 - dice, rel=1e-5)

@@ -96,9 +96,7 @@ def test_a_label_that_is_no_class_makes_compiled_results_nan():
     model.compile(loss=petseg.CrossEntropyDice(), metrics=[petseg.MeanIoU(3)])
     images = np.zeros((1, 4, 4, 3), "float32")
     for labels, is_nan in ((1, False), (3, True), (2, False)):
-        logs = model.evaluate(
-            images, np.full((1, 4, 4, 1), labels), verbose=0, return_dict=True
-        )
+        logs = model.evaluate(images, np.full((1, 4, 4, 1), labels), verbose=0, return_dict=True)
         assert np.isnan(logs["mean_iou"]) == is_nan
         assert np.isnan(logs["loss"]) == is_nan
 
@@ -107,7 +105,9 @@ def test_ties_go_to_the_first_class():
     for num_classes in (3, 9):
         logits = np.zeros((1, 2, num_classes), "float32")
         logits[0, 1, 1:3] = 1.0
-        assert ops.convert_to_numpy(argmax_class(ops.convert_to_tensor(logits))).tolist() == [[0, 1]]
+        assert ops.convert_to_numpy(argmax_class(ops.convert_to_tensor(logits))).tolist() == [
+            [0, 1]
+        ]
 
 
 def test_config_round_trip():

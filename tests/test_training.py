@@ -28,7 +28,9 @@ def light_fcn(pets):
 def weights_by_kind(model):
     """Copies of the encoder's convolutions, its batch normalization, and all the rest."""
     encoder = model.get_layer("encoder")
-    norms = [layer for layer in encoder.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [
+        layer for layer in encoder.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     is_norm = {id(weight) for layer in norms for weight in layer.weights}
     is_encoder = {id(weight) for weight in encoder.weights}
     kinds = {"convolutions": [], "norms": [], "decoder": []}
@@ -157,7 +159,8 @@ keras.utils.set_random_seed(0)
 model = petseg.fcn32(
     class_names=pets.class_names, backbone="mobilenetv3small", weights=None, decoder_filters=8
 )
-history = petseg.finetune(model, pets.train, pets.val, frozen_epochs=3, epochs=3, run_dir=sys.argv[1])
+run = {"frozen_epochs": 3, "epochs": 3, "run_dir": sys.argv[1]}
+petseg.finetune(model, pets.train, pets.val, **run)
 print("ITERATIONS", int(model.optimizer.iterations.numpy()))
 """
 
@@ -182,7 +185,8 @@ def test_a_killed_run_goes_on(tmp_path):
         before = json.loads((run_dir / "run.json").read_text())["epochs"]
         assert wanted <= len(before) < 6, "killed too late to tell"
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    # The optimizer of the thawed stage has counted its steps through the kill: 3 epochs of 2 batches.
+    # The optimizer of the thawed stage has counted its steps through the kill: 3 epochs of 2
+    # batches.
     assert "ITERATIONS 6" in done.stdout
     state = json.loads((run_dir / "run.json").read_text())
     assert state["finished"]

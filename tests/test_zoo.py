@@ -47,7 +47,8 @@ def one_step(network, tmp_path):
     network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     other = random_images(1, 40, 64)
-    # By `predict`, which compiles: what a compiled network does to sizes is not what an eager one does.
+    # By `predict`, which compiles: what a compiled network does to sizes is not what an eager one
+    # does.
     expected = network.predict(other, verbose=0)
     assert expected.shape == (1, 40, 64, NUM_CLASSES)
     np.testing.assert_array_equal(loaded.predict(other, verbose=0), expected)

@@ -8,25 +8,26 @@ import difflib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 from keras import applications, layers, ops, tree
 
 
-def _to_unit_range(images):
+def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to [-1, 1], as the MobileNets were trained."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocess")(images)
 
 
-def _to_imagenet_statistics(images):
+def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to zero mean and unit variance over ImageNet, as EfficientNetV2-B0 was trained."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * value) for value in deviation]
-    offset = [-m / d for m, d in zip(mean, deviation)]
+    offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
     return layers.Rescaling(scale, offset=offset, name="preprocess")(images)
 
 
-def _to_centred_bgr(images):
+def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
     """RGB to BGR with ImageNet's mean taken off, as the Caffe networks VGG16 and ResNet50 were."""
     centred = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="preprocess")
     return ops.flip(centred(images), axis=-1)
@@ -36,16 +37,16 @@ def _to_centred_bgr(images):
 class Backbone:
     """A row of `BACKBONES`.
 
-    `build` makes the `keras.applications` network, with `options`; `preprocess` maps RGB in [0, 255] to
-    what its weights expect; `taps` are the layers whose outputs are the features at strides 2, 4, 8,
-    16 and 32; `source` is the paper.
+    `build` makes the `keras.applications` network, with `options`; `preprocess` maps RGB in [0,
+    255] to what its weights expect; `taps` are the layers whose outputs are the features at strides
+    2, 4, 8, 16 and 32; `source` is the paper.
     """
 
     build: Callable[..., keras.Model]
-    preprocess: Callable
+    preprocess: Callable[[keras.KerasTensor], keras.KerasTensor]
     taps: tuple[str, str, str, str, str]
     source: str
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -133,11 +134,13 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def encode(images, backbone: str, weights: str | None, output_stride: int = 32) -> list:
+def encode(
+    images: keras.KerasTensor, backbone: str, weights: str | None, output_stride: int = 32
+) -> list[keras.KerasTensor]:
     """Features of `images` at strides 2, 4, 8, 16 and 32, finest first.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255]; preprocesses them; returns five tensors `(N, h, w, C)`. The layers
-    are one nested model named "encoder". With `output_stride` 16 or 8 the features
+    Takes RGB `(N, H, W, 3)` in [0, 255]; preprocesses them; returns five tensors `(N, h, w, C)`.
+    The layers are one nested model named "encoder". With `output_stride` 16 or 8 the features
     beyond it keep that stride, their convolutions dilated instead.
 
     Raises `ValueError` when `backbone` is not one of `BACKBONES`, or cannot reach `output_stride`.
@@ -160,7 +163,8 @@ def build_encoder(backbone: str, weights: str | None) -> keras.Model:
     """The backbone up to its last tap, from preprocessed images to a list of five features."""
     row = BACKBONES[backbone]
     with warnings.catch_warnings():
-        # Keras says that it takes the 224 x 224 weights where the input has no fixed size: as meant.
+        # Keras says that it takes the 224 x 224 weights where the input has no fixed size: as
+        # meant.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         try:
             network = row.build(
@@ -181,15 +185,16 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
     """The same encoder with no feature coarser than `output_stride`, its weights kept.
 
     A layer that strode beyond `output_stride` strides no more and keeps the dilation rate that came
-    before it; the layers after it double theirs (arXiv:1706.05587, section 3.1). On the grid that the
-    strided encoder samples, the features are the same, save where squeeze and excitation averages
-    over more positions.
+    before it; the layers after it double theirs (arXiv:1706.05587, section 3.1). On the grid that
+    the strided encoder samples, the features are the same, save where squeeze and excitation
+    averages over more positions.
 
     Raises `ValueError` when a pooling layer stands in the way: pooling cannot dilate.
     """
     outputs = list(encoder.outputs)
     strides = {encoder.input._keras_history.operation.name: 1}
-    configs, paddings = {}, {}
+    configs: dict[str, dict[str, Any]] = {}
+    paddings: dict[str, Any] = {}
     for layer in encoder.operations[1:]:
         producers = [tensor._keras_history.operation for tensor in tree.flatten(layer.input)]
         stride = max(strides[producer.name] for producer in producers)
@@ -215,10 +220,10 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
                     configs[layer.name]["padding"] = "valid"
                     paddings[layer.name] = _side(rate, layer, before)
 
-    def rebuild(layer):
+    def rebuild(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config({**layer.get_config(), **configs.get(layer.name, {})})
 
-    def call(layer, x, *args, **kwargs):
+    def call(layer: keras.Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
         if layer.name in paddings:
             x = layers.ZeroPadding2D(paddings[layer.name], name=f"{layer.name}_pad")(x)
         return layer(x, *args, **kwargs)
@@ -230,11 +235,11 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
     return dilated
 
 
-def _own_stride(layer) -> int:
+def _own_stride(layer: Any) -> int:
     return layer.strides[0] if hasattr(layer, "strides") else 1
 
 
-def _side(rate: int, layer, before: int) -> tuple:
-    """Padding of one more column a tap, `rate` apart, of which `before` taps lie before the first."""
+def _side(rate: int, layer: Any, before: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding for a kernel whose taps are `rate` apart, `before` of them ahead of the position."""
     side = (rate * before, rate * (layer.kernel_size[0] - 1 - before))
     return (side, side)

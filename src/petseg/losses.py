@@ -1,6 +1,7 @@
-"""What Keras has not: cross-entropy plus Dice from logits, with class weights and an ignored class."""
+"""What Keras has not: cross-entropy plus Dice, with class weights and an ignored class."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,9 +11,10 @@ from keras import ops
 class CrossEntropyDice(keras.losses.Loss):
     """Cross-entropy plus Dice loss, from logits.
 
-    Takes integer masks `(N, H, W)` or `(N, H, W, 1)` and logits `(N, H, W, num_classes)`; the loss of a pixel is
-    its cross-entropy plus the batch's Dice loss, one minus the mean over classes of the soft Dice
-    coefficient (Milletari et al., arXiv:1606.04797, section 3, with plain sums in the denominator).
+    Takes integer masks `(N, H, W)` or `(N, H, W, 1)` and logits `(N, H, W, num_classes)`; the loss
+    of a pixel is its cross-entropy plus the batch's Dice loss, one minus the mean over classes of
+    the soft Dice coefficient (Milletari et al., arXiv:1606.04797, section 3, with plain sums in the
+    denominator).
 
     `class_weights`, one a class, weigh the cross-entropy as a weighted mean. Pixels of
     `ignore_class` add nothing. A label that is no class index makes the loss NaN.
@@ -24,7 +26,7 @@ class CrossEntropyDice(keras.losses.Loss):
         ignore_class: int | None = None,
         name: str = "cross_entropy_dice",
         reduction: str = "sum_over_batch_size",
-        dtype=None,
+        dtype: Any = None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         weights = None if class_weights is None else tuple(float(w) for w in class_weights)
@@ -36,7 +38,7 @@ class CrossEntropyDice(keras.losses.Loss):
         self.class_weights = weights
         self.ignore_class = ignore_class
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         num_classes = y_pred.shape[-1]
         if self.class_weights is not None and len(self.class_weights) != num_classes:
             raise ValueError(
@@ -65,10 +67,10 @@ class CrossEntropyDice(keras.losses.Loss):
             valid = valid | (classes == self.ignore_class)
         return ops.where(valid, cross_entropy + dice, float("nan"))
 
-    def _weights(self, num_classes: int):
+    def _weights(self, num_classes: int) -> Any:
         return ops.convert_to_tensor(self.class_weights or (1.0,) * num_classes, dtype=self.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "class_weights": self.class_weights,

@@ -1,17 +1,18 @@
 """Mean intersection over union, counted over the whole dataset."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 
-def argmax_class(logits):
+def argmax_class(logits: Any) -> Any:
     """The class of the greatest logit, int32 `(...,)`; the first of them where several are equal.
 
-    Compares class by class where classes are few: over a short last axis TensorFlow's own argmax is ten
-    times slower on a CPU.
+    Compares class by class where classes are few: over a short last axis TensorFlow's own argmax is
+    ten times slower on a CPU.
     """
     num_classes = logits.shape[-1]
     if num_classes > 8:
@@ -28,17 +29,17 @@ def argmax_class(logits):
 class MeanIoU(keras.metrics.MeanIoU):
     """Mean intersection over union of the classes, from logits.
 
-    Takes integer masks `(..., H, W)` or `(..., H, W, 1)` and logits `(..., H, W, num_classes)`. Counts
-    every pixel of every batch in one integer confusion matrix (rows truth, columns prediction), so that
-    the result is that of the whole dataset and not a mean over batches.
+    Takes integer masks `(..., H, W)` or `(..., H, W, 1)` and logits `(..., H, W, num_classes)`.
+    Counts every pixel of every batch in one integer confusion matrix (rows truth, columns
+    prediction), so that the result is that of the whole dataset and not a mean over batches.
 
     `result()` is a dict: `name`, the mean over the classes that occur in truth or prediction, and
-    `iou_<class name>` of each class, NaN where it occurs in neither. `class_names` default to "0", "1",
-    and so on. Pixels of `ignore_class` and those of sample weight 0 do not count; other weights do not
-    matter.
+    `iou_<class name>` of each class, NaN where it occurs in neither. `class_names` default to "0",
+    "1", and so on. Pixels of `ignore_class` and those of sample weight 0 do not count; other
+    weights do not matter.
 
-    Raises `ValueError` on a label that is no class index. Inside a compiled function, where nothing can
-    be raised, every result is NaN instead.
+    Raises `ValueError` on a label that is no class index. Inside a compiled function, where nothing
+    can be raised, every result is NaN instead.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class MeanIoU(keras.metrics.MeanIoU):
         class_names: Sequence[str] | None = None,
         ignore_class: int | None = None,
         name: str = "mean_iou",
-        dtype=None,
+        dtype: Any = None,
     ):
         if not isinstance(num_classes, int) or num_classes < 2:
             raise ValueError(
@@ -65,7 +66,7 @@ class MeanIoU(keras.metrics.MeanIoU):
         self.class_names = names
         self.invalid = self.add_variable((), initializer="zeros", dtype=self.dtype, name="invalid")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         labels = ops.convert_to_tensor(y_true)
         logits = ops.convert_to_tensor(y_pred)
         if logits.shape[-1] != self.num_classes:
@@ -92,18 +93,18 @@ class MeanIoU(keras.metrics.MeanIoU):
                 weight = ops.expand_dims(weight, -1)
             counted = counted * ops.cast(weight != 0, "float32")
 
-        # Counted by a product of one-hot rows, image by image: exact in float32 up to 4096 x 4096 pixels.
+        # A product of one-hot rows, image by image: exact in float32 up to 4096 x 4096 pixels.
         truth = ops.one_hot(classes, self.num_classes) * ops.expand_dims(counted, -1)
         predicted = ops.one_hot(argmax_class(logits), self.num_classes)
         counts = ops.matmul(ops.swapaxes(self._by_image(truth), 1, 2), self._by_image(predicted))
         self.total_cm.assign_add(ops.sum(ops.cast(counts, self.dtype), axis=0))
         self.invalid.assign_add(ops.sum(ops.cast(invalid, self.dtype)))
 
-    def _by_image(self, one_hot):
+    def _by_image(self, one_hot: Any) -> Any:
         images = ops.shape(one_hot)[0] if len(one_hot.shape) > 2 else 1
         return ops.reshape(one_hot, (images, -1, self.num_classes))
 
-    def _raise_where_known(self, labels, invalid) -> None:
+    def _raise_where_known(self, labels: Any, invalid: Any) -> None:
         try:
             found = np.asarray(labels)[np.asarray(invalid)]
         except (NotImplementedError, TypeError, ValueError):
@@ -115,7 +116,7 @@ class MeanIoU(keras.metrics.MeanIoU):
                 + f". Received: {np.unique(found)[:5].tolist()}. Shift or map the labels first."
             )
 
-    def result(self) -> dict:
+    def result(self) -> dict[str, Any]:
         counts = ops.cast(self.total_cm, "float32")
         intersection = ops.diagonal(counts)
         union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - intersection
@@ -125,13 +126,15 @@ class MeanIoU(keras.metrics.MeanIoU):
         total = ops.sum(ops.where(seen, iou, 0.0))
         number = ops.sum(ops.cast(seen, "float32"))
         mean = ops.where(number > 0, total / ops.maximum(number, 1.0), nan)
-        return {self.name: mean} | {f"iou_{name}": iou[k] for k, name in enumerate(self.class_names)}
+        return {self.name: mean} | {
+            f"iou_{name}": iou[k] for k, name in enumerate(self.class_names)
+        }
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         super().reset_state()
         self.invalid.assign(ops.zeros((), dtype=self.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "num_classes": self.num_classes,
             "class_names": self.class_names,

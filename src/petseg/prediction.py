@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import keras
 import numpy as np
@@ -32,6 +33,21 @@ SIZE_STEP = 32
 LONGEST_SIDE = 8 * SHORTER_SIDE  # Of a photo much longer than wide, so that it fits in memory.
 
 BATCH_SIZE = 32
+
+
+@overload
+def predict(
+    model: keras.Model, images: np.ndarray, *, image_size: tuple[int, int] | None = None
+) -> np.ndarray: ...
+
+
+@overload
+def predict(
+    model: keras.Model,
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    image_size: tuple[int, int] | None = None,
+) -> Any: ...
 
 
 def predict(

@@ -18,14 +18,14 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes `text` to `path` so that whoever reads it finds all or nothing of it."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 class Run:
     """The epochs done so far: in memory, and in `folder` if there is one.
 
-    `run.json` is the one file that says what is done; weights are in place before it names them. (Keras's
-    `BackupAndRestore` writes weights and epoch one after the other, and leaves its epoch
+    `run.json` is the one file that says what is done; weights are in place before it names them.
+    (Keras's `BackupAndRestore` writes weights and epoch one after the other, and leaves its epoch
     number on the model, where a later `fit` finds it.)
     """
 
@@ -34,7 +34,7 @@ class Run:
         self.settings = settings
         self.rows: list[dict[str, Any]] = []
         self.finished = False
-        self._best_weights: list | None = None
+        self._best_weights: list[Any] | None = None
 
     @classmethod
     def open(cls, run_dir: str | os.PathLike[str] | None, settings: dict[str, Any]) -> "Run":
@@ -66,12 +66,17 @@ class Run:
         """How many epochs are done."""
         return len(self.rows)
 
+    def _file(self, name: str) -> Path:
+        assert self.folder is not None
+        return self.folder / name
+
     @property
     def _state(self) -> Path:
-        return self.folder / "run.json"
+        return self._file("run.json")
 
-    def _backup(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:03d}.weights.h5"
+    @property
+    def _backup(self) -> Path:
+        return self._file(f"epoch-{self.epoch:03d}.weights.h5")
 
     def add(self, model: keras.Model, row: dict[str, Any]) -> None:
         """Records a finished epoch, with the model's weights and the optimizer's."""
@@ -80,12 +85,12 @@ class Run:
         if self.folder is None:
             self._best_weights = model.get_weights() if is_best else self._best_weights
             return
-        backup = self._backup(self.epoch)
+        backup = self._backup
         model.save_weights(backup)
         if is_best:
             part = self.folder / ".part.weights.h5"
             _bare(model).save_weights(part)
-            os.replace(part, self.folder / "best.weights.h5")
+            part.replace(self.folder / "best.weights.h5")
         self._write_state()
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old != backup:
@@ -94,7 +99,7 @@ class Run:
     def restore(self, model: keras.Model) -> None:
         """Gives the compiled `model` its weights and its optimizer's as after the last epoch."""
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._backup(self.epoch))
+        model.load_weights(self._backup)
 
     def finish(self, model: keras.Model) -> None:
         """Gives `model` the best epoch's weights; the run needs its backup no more."""
@@ -109,13 +114,14 @@ class Run:
         for backup in self.folder.glob("epoch-*.weights.h5"):
             backup.unlink()
 
-    def history(self) -> tuple[list[int], dict[str, list]]:
+    def history(self) -> tuple[list[int], dict[str, list[Any]]]:
         """The epochs' numbers, and a list over them for each name in the logs and for "stage"."""
         names = dict.fromkeys(name for row in self.rows for name in row)
-        return list(range(self.epoch)), {name: [row.get(name) for row in self.rows] for name in names}
+        columns = {name: [row.get(name) for row in self.rows] for name in names}
+        return list(range(self.epoch)), columns
 
     def tensorboard(self) -> list[keras.callbacks.Callback]:
-        """The callback that writes TensorBoard's files, if it is installed and the run has a folder."""
+        """The callback that writes TensorBoard's files, where it is installed."""
         if self.folder is None or importlib.util.find_spec("tensorboard") is None:
             return []
         logs = str(self.folder / "tensorboard")
@@ -126,8 +132,8 @@ class Run:
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["epoch", *columns])
-        writer.writerows(zip(epochs, *columns.values()))
-        write_atomically(self.folder / "history.csv", table.getvalue())
+        writer.writerows(zip(epochs, *columns.values(), strict=True))
+        write_atomically(self._file("history.csv"), table.getvalue())
         state = {"settings": self.settings, "finished": self.finished, "epochs": self.rows}
         write_atomically(self._state, json.dumps(state, indent=2) + "\n")
 
@@ -145,7 +151,7 @@ class RunLog(keras.callbacks.Callback):
         self.run = run
         self.stage = stage
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {name: float(value) for name, value in (logs or {}).items()}
         if MONITOR not in row:
             raise ValueError(

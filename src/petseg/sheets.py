@@ -18,7 +18,7 @@ SAMPLES = 6
 def prediction_sheet(
     images: Sequence[np.ndarray],
     truth: Sequence[np.ndarray],
-    predictions: Mapping[str, Sequence[np.ndarray]],
+    predictions: Mapping[str, Sequence[np.ndarray] | np.ndarray],
     class_names: Sequence[str],
     *,
     transparent: int | None = 1,

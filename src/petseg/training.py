@@ -1,8 +1,7 @@
 """Fine-tuning in two stages: the decoder on a frozen encoder, then the encoder too."""
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,8 +14,8 @@ THAW_STAGES = ("all", "stage2", "stage3", "stage4", "stage5")
 
 def finetune(
     model: keras.Model,
-    train: Iterable,
-    val: Iterable,
+    train: Any,
+    val: Any,
     *,
     frozen_epochs: int = 3,
     epochs: int = 10,
@@ -29,23 +28,24 @@ def finetune(
 ) -> keras.callbacks.History:
     """Trains `frozen_epochs` with the encoder frozen, then `epochs` with it thawed.
 
-    `train` and `val` are datasets of batches `(images, masks)`, of a known length. Each stage compiles the
-    model with its own loss, metrics and kind of optimizer, at a rate that rises to `learning_rate`
-    over its first twentieth and falls to zero as a cosine (arXiv:1608.03983). A pair is the peaks of the two
-    stages; of a single rate, the thawed stage takes three tenths.
+    `train` and `val` are datasets of batches `(images, masks)`, of a known length. Each stage
+    compiles the model with its own loss, metrics and kind of optimizer, at a rate that rises to
+    `learning_rate` over its first twentieth and falls to zero as a cosine (arXiv:1608.03983). A
+    pair is the peaks of the two stages; of a single rate, the thawed stage takes three tenths.
 
-    `thaw` names the encoder's first stage to be trained: "all", or "stage2" to "stage5", where stage n
-    ends at stride 2 ** n. Its batch normalization keeps the pretrained statistics, scale
-    and offset unless `train_batch_norm`: small batches would spoil them. `class_weights`, one a class,
-    weigh each pixel's loss.
+    `thaw` names the encoder's first stage to be trained: "all", or "stage2" to "stage5", where
+    stage n ends at stride 2 ** n. Its batch normalization keeps the pretrained statistics, scale
+    and offset unless `train_batch_norm`: small batches would spoil them. `class_weights`, one a
+    class, weigh each pixel's loss.
 
-    The model ends with the weights of the epoch that had the best mean IoU on `val`. `run_dir` keeps these
-    (`best.weights.h5`), the history (`history.csv`, and TensorBoard's where it is installed) and, after each epoch, all that
-    is needed to go on: the same call goes on from the last finished epoch of a run that was killed.
+    The model ends with the weights of the epoch that had the best mean IoU on `val`. `run_dir`
+    keeps these (`best.weights.h5`), the history (`history.csv`, and TensorBoard's where it is
+    installed) and, after each epoch, all that is needed to go on: the same call goes on from the
+    last finished epoch of a run that was killed.
 
-    Returns one history over both stages, with the stage of each epoch under "stage". Raises `ValueError` when
-    an argument is out of its range, when `run_dir` holds a run with other settings, and when
-    the loss is no longer finite.
+    Returns one history over both stages, with the stage of each epoch under "stage". Raises
+    `ValueError` when an argument is out of its range, when `run_dir` holds a run with other
+    settings, and when the loss is no longer finite.
     """
     encoder = _encoder_of(model)
     rates = _peak_rates(learning_rate)
@@ -150,7 +150,7 @@ def _weighted(train: Any, class_weights: Sequence[float], num_classes: int) -> A
 
     table = tf.constant(class_weights, tf.float32)
 
-    def weigh(images, masks):
+    def weigh(images: Any, masks: Any) -> tuple[Any, Any, Any]:
         one_hot = tf.one_hot(tf.squeeze(masks, -1), num_classes)
         return images, masks, tf.linalg.matvec(one_hot, table)
 
@@ -179,7 +179,7 @@ def _peak_rates(learning_rate: float | tuple[float, float]) -> tuple[float, floa
     return rates
 
 
-def _number_of_batches(train: Iterable) -> int:
+def _number_of_batches(train: Any) -> int:
     try:
         return len(train)
     except TypeError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -15,7 +16,7 @@ MIN_SIZE = 32
 BN_MOMENTUM = 0.9
 
 
-def image_input(image_shape: Sequence[int | None]):
+def image_input(image_shape: Sequence[int | None]) -> keras.KerasTensor:
     """The input tensor, `(N, H, W, 3)` float32, where `None` stands for any height or width."""
     shape = tuple(image_shape) if isinstance(image_shape, Sequence) else (image_shape,)
     sizes = all(size is None or (isinstance(size, int) and size >= MIN_SIZE) for size in shape[:2])
@@ -54,7 +55,9 @@ def widths(name: str, values: Sequence[int], most: int) -> Sequence[int]:
     return values
 
 
-def conv_bn_relu(x, filters: int, kernel_size: int = 3, *, dilation_rate: int = 1, name: str):
+def conv_bn_relu(
+    x: keras.KerasTensor, filters: int, kernel_size: int = 3, *, dilation_rate: int = 1, name: str
+) -> keras.KerasTensor:
     """A convolution without bias, batch normalization, ReLU."""
     x = layers.Conv2D(
         filters,
@@ -69,7 +72,9 @@ def conv_bn_relu(x, filters: int, kernel_size: int = 3, *, dilation_rate: int = 
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def separable_conv_bn_relu(x, filters: int, *, dilation_rate: int = 1, name: str):
+def separable_conv_bn_relu(
+    x: keras.KerasTensor, filters: int, *, dilation_rate: int = 1, name: str
+) -> keras.KerasTensor:
     """A 3 x 3 depthwise and a 1 x 1 pointwise convolution, each normalized and rectified.
 
     Atrous separable convolution as in DeepLabV3+ (arXiv:1802.02611, section 3.1).
@@ -82,18 +87,20 @@ def separable_conv_bn_relu(x, filters: int, *, dilation_rate: int = 1, name: str
     return conv_bn_relu(x, filters, 1, name=name)
 
 
-def classify(x, num_classes: int, name: str = "logits"):
+def classify(x: keras.KerasTensor, num_classes: int, name: str = "logits") -> keras.KerasTensor:
     """Logits of each position: a 1 x 1 convolution, float32 under any dtype policy."""
     if not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}.")
+        raise ValueError(
+            f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}."
+        )
     return layers.Conv2D(num_classes, 1, dtype="float32", name=name)(x)
 
 
 @keras.saving.register_keras_serializable("petseg")
 class ResizeLike(layers.Layer):
-    """Resizes `x` `(N, h, w, C)` bilinearly to the height and width of `reference` `(N, H, W, ...)`."""
+    """Resizes `x` `(N, h, w, C)` bilinearly to the height and width of `reference`."""
 
-    def call(self, x, reference):
+    def call(self, x: Any, reference: Any) -> Any:
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
@@ -101,17 +108,25 @@ class ResizeLike(layers.Layer):
             return tf.cast(tf.image.resize(x, tf.shape(reference)[1:3]), x.dtype)
         return ops.image.resize(x, ops.shape(reference)[1:3])
 
-    def compute_output_shape(self, x_shape, reference_shape):
+    def compute_output_shape(
+        self, x_shape: tuple[Any, ...], reference_shape: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
         return (x_shape[0], *reference_shape[1:3], x_shape[3])
 
 
-def upsample_like(x, reference, **kwargs):
+def upsample_like(
+    x: keras.KerasTensor, reference: keras.KerasTensor, **kwargs: Any
+) -> keras.KerasTensor:
     """`x` at the height and width of `reference`."""
     return ResizeLike(**kwargs)(x, reference)
 
 
 def segmenter(
-    images, logits, name: str, class_names: Sequence[str] | None, weights: str | None
+    images: keras.KerasTensor,
+    logits: keras.KerasTensor,
+    name: str,
+    class_names: Sequence[str] | None,
+    weights: str | None,
 ) -> keras.Model:
     """The compiled model from `images` to `logits`, which are resized to the images.
 
@@ -135,7 +150,7 @@ def segmenter(
     return model
 
 
-def compile_options() -> dict:
+def compile_options() -> dict[str, Any]:
     """Arguments of `compile` that make these networks run fast on the current backend."""
     # XLA makes a training step of TensorFlow on a CPU several times slower.
     return {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}

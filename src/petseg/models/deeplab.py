@@ -36,10 +36,10 @@ def deeplabv3(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at output
-    stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches; `dropout` the
-    share of channels set to zero after it. Unlike the paper, the atrous
-    convolutions are depthwise separable, as in DeepLabV3+.
+    `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at
+    output stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches;
+    `dropout` the share of channels set to zero after it. Unlike the paper, the atrous convolutions
+    are depthwise separable, as in DeepLabV3+.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -64,8 +64,8 @@ def deeplabv3_plus(
 ) -> keras.Model:
     """DeepLabV3+: DeepLabV3 with a decoder that joins the features at stride 4 (arXiv:1802.02611).
 
-    `low_level_filters` is the width that those are projected to before they are joined (section 3.1).
-    Input, output, the other arguments and errors are those of `deeplabv3`.
+    `low_level_filters` is the width that those are projected to before they are joined (section
+    3.1). Input, output, the other arguments and errors are those of `deeplabv3`.
     """
     images = image_input(image_shape)
     features = encode(images, backbone, weights, output_stride)
@@ -78,7 +78,13 @@ def deeplabv3_plus(
     return segmenter(images, classify(x, num_classes), "deeplabv3_plus", class_names, weights)
 
 
-def _atrous_pyramid(x, output_stride: int, atrous_rates, filters: int, dropout: float):
+def _atrous_pyramid(
+    x: keras.KerasTensor,
+    output_stride: int,
+    atrous_rates: Sequence[int],
+    filters: int,
+    dropout: float,
+) -> keras.KerasTensor:
     """Atrous spatial pyramid pooling with image pooling (arXiv:1706.05587, section 3.3)."""
     filters = positive_integer("decoder_filters", filters)
     branches = [conv_bn_relu(x, filters, 1, name="aspp_conv")]

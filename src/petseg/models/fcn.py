@@ -32,9 +32,9 @@ def fcn32(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    Unlike the paper (arXiv:1411.4038, section 4.1), one 3 x 3 convolution `decoder_filters` wide stands for
-    the two of 4096, and resizing is bilinear rather than learned, so that any size fits. `dropout` is
-    the share of that layer's channels set to zero in training.
+    Unlike the paper (arXiv:1411.4038, section 4.1), one 3 x 3 convolution `decoder_filters` wide
+    stands for the two of 4096, and resizing is bilinear rather than learned, so that any size fits.
+    `dropout` is the share of that layer's channels set to zero in training.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -84,7 +84,9 @@ def fcn8(
     return segmenter(images, scores, "fcn8", class_names, weights)
 
 
-def _fuse_scores(features: list, num_classes: int, decoder_filters: int, dropout: float):
+def _fuse_scores(
+    features: list[keras.KerasTensor], num_classes: int, decoder_filters: int, dropout: float
+) -> keras.KerasTensor:
     """Logits at the finest of `features`, each of which has a score layer of its own."""
     *skips, x = features
     filters = positive_integer("decoder_filters", decoder_filters)

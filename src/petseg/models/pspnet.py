@@ -1,6 +1,7 @@
 """PSPNet (Zhao et al., arXiv:1612.01105)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -35,10 +36,10 @@ def pspnet(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    `bin_sizes` are the sides of the pyramid's grids; `output_stride` (8, 16 or 32) that of the encoder,
-    dilated where it is less than 32; `decoder_filters` the width of the convolution after the pyramid;
-    `dropout` the share of its channels set to zero in training. The paper has an output stride of 8
-    and no auxiliary loss is added here.
+    `bin_sizes` are the sides of the pyramid's grids; `output_stride` (8, 16 or 32) that of the
+    encoder, dilated where it is less than 32; `decoder_filters` the width of the convolution after
+    the pyramid; `dropout` the share of its channels set to zero in training. The paper has an
+    output stride of 8 and no auxiliary loss is added here.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -61,21 +62,21 @@ def pspnet(
 class GridAveragePooling2D(layers.Layer):
     """Averages over a grid of `bins` x `bins` cells that cover features of any size.
 
-    Takes `(N, H, W, C)`, returns `(N, bins, bins, C)`. Cell i of n positions reaches from floor(i n / bins) to
-    ceil((i + 1) n / bins), as adaptive pooling has it; Keras's own needs a size that is known before
-    the model runs.
+    Takes `(N, H, W, C)`, returns `(N, bins, bins, C)`. Cell i of n positions reaches from floor(i n
+    / bins) to ceil((i + 1) n / bins), as adaptive pooling has it; Keras's own needs a size that is
+    known before the model runs.
     """
 
-    def __init__(self, bins: int, **kwargs):
+    def __init__(self, bins: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.bins = bins
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         height, width = ops.shape(x)[1:3]
         x = ops.einsum("ih,nhwc->niwc", self._averages(height, x.dtype), x)
         return ops.einsum("jw,niwc->nijc", self._averages(width, x.dtype), x)
 
-    def _averages(self, size, dtype):
+    def _averages(self, size: Any, dtype: str) -> Any:
         """A matrix `(bins, size)` whose product with `size` positions is the mean of each cell."""
         cells = ops.expand_dims(ops.arange(self.bins), 1)
         start = cells * size // self.bins
@@ -84,8 +85,8 @@ class GridAveragePooling2D(layers.Layer):
         inside = ops.cast((positions >= start) & (positions < end), dtype)
         return inside / ops.cast(end - start, dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (input_shape[0], self.bins, self.bins, input_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}

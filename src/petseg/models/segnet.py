@@ -1,6 +1,7 @@
 """SegNet (Badrinarayanan et al., arXiv:1511.00561)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -31,9 +32,9 @@ def segnet(
 
     Each step brings the features to the channels of the encoder's next finer ones, unpools them to
     where those have their maxima, and convolves. With `vgg16` the maxima are those of its own max
-    pools; a backbone that strides instead has none, and the maxima of the features before the stride
-    stand in. The decoder ends at `output_stride` (2, 4 or 8), whence the logits are resized; its
-    convolutions are depthwise separable, which the paper's are not.
+    pools; a backbone that strides instead has none, and the maxima of the features before the
+    stride stand in. The decoder ends at `output_stride` (2, 4 or 8), whence the logits are resized;
+    its convolutions are depthwise separable, which the paper's are not.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -52,14 +53,14 @@ def segnet(
 
 @keras.saving.register_keras_serializable("petseg")
 class MaxUnpooling2D(layers.Layer):
-    """Puts each value of `x` where the 2 x 2 window of `before_pool` had its maximum, zeros elsewhere.
+    """Puts each value where the 2 x 2 window before the pooling had its maximum, zeros elsewhere.
 
     Takes `x` `(N, h, w, C)` and the features before the pooling `(N, H, W, C)`, with h = H // 2 or
-    (H + 1) // 2; returns `(N, H, W, C)` (arXiv:1511.00561, figure 3). Of equal values the first is the
-    maximum.
+    (H + 1) // 2; returns `(N, H, W, C)` (arXiv:1511.00561, figure 3). Of equal values the first is
+    the maximum.
     """
 
-    def call(self, x, before_pool):
+    def call(self, x: Any, before_pool: Any) -> Any:
         height, width = ops.shape(before_pool)[1:3]
         rows, columns = ops.shape(x)[1:3]
         # The last window of an odd size reaches beyond the features, and takes nothing there.
@@ -82,11 +83,13 @@ class MaxUnpooling2D(layers.Layer):
         # A pooling that rounds down leaves the last odd row and column out: they get zeros.
         return ops.pad(unpooled, one_more)[:, :height, :width]
 
-    def compute_output_shape(self, x_shape, before_pool_shape):
+    def compute_output_shape(
+        self, x_shape: tuple[Any, ...], before_pool_shape: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
         return (*before_pool_shape[:3], x_shape[3])
 
 
-def _interleave(a, b, axis: int):
+def _interleave(a: Any, b: Any, axis: int) -> Any:
     """`a` and `b` in turn along `axis`."""
     shape = list(ops.shape(a))
     shape[axis] = 2 * shape[axis]

@@ -33,14 +33,16 @@ def unet(
     `decoder_filters` are the widths of the decoder's steps, coarsest first, one to four: each step
     doubles the resolution, so that three end at stride 4, whence the logits are resized.
 
-    Unlike the paper, convolutions are padded, so that masks match the image; a skip and what comes from
-    below are projected to the step's width before they are joined, and one convolution follows, not two.
+    Unlike the paper, convolutions are padded, so that masks match the image; a skip and what comes
+    from below are projected to the step's width before they are joined, and one convolution
+    follows, not two.
 
     Raises `ValueError` when an argument is out of its range.
     """
     images = image_input(image_shape)
     *skips, x = encode(images, backbone, weights)
-    steps = zip(reversed(skips), widths("decoder_filters", decoder_filters, most=4))
+    decoder_filters = widths("decoder_filters", decoder_filters, most=4)
+    steps = zip(reversed(skips), decoder_filters, strict=False)
     for step, (skip, filters) in enumerate(steps, start=1):
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
         skip = conv_bn_relu(skip, filters, 1, name=f"decoder{step}_skip")
