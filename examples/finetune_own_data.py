@@ -1,0 +1,82 @@
+"""Fine-tune a network on images and masks of your own, score it, and predict one image.
+
+    python examples/finetune_own_data.py FOLDER --classes cat,sofa,floor
+
+FOLDER holds images/ and masks/, matched by name; the pixels of a mask are indices into the classes.
+Without FOLDER, a demo of drawn pets is made in demo/ first.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+from PIL import Image
+
+import petseg
+from petseg.data import draw_pet, verify_folder
+from petseg.images import read_image
+
+DEMO, DEMO_CLASSES, DEMO_EXAMPLES = Path("demo"), "pet,background,border", 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fine-tune a U-Net on your own images and masks.")
+    parser.add_argument("folder", type=Path, nargs="?", help="with images/ and masks/ in it")
+    parser.add_argument("--classes", help="their names, in the order of the masks' labels")
+    parser.add_argument("--backbone", default="mobilenetv2")
+    parser.add_argument("--weights", default="imagenet", help="imagenet or none")
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--frozen-epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/own_data"))
+    args = parser.parse_args()
+    if args.folder is None:
+        draw_demo(DEMO)
+    elif args.classes is None:
+        parser.error("FOLDER needs --classes")
+    folder, class_names = args.folder or DEMO, (args.classes or DEMO_CLASSES).split(",")
+
+    problems = verify_folder(folder, class_names=class_names)
+    if problems:
+        raise SystemExit("\n".join(map(str, problems)))
+
+    keras.utils.set_random_seed(0)
+    size = (args.image_size, args.image_size)
+    splits = petseg.load_folder(folder, class_names=class_names, image_size=size, batch_size=8)
+    model = petseg.unet(
+        len(class_names),
+        backbone=args.backbone,
+        weights=None if args.weights == "none" else args.weights,
+        class_names=class_names,
+    )
+    # Killed and started again, it goes on from the last finished epoch.
+    history = petseg.finetune(
+        model,
+        splits.train,
+        splits.val,
+        frozen_epochs=args.frozen_epochs,
+        epochs=args.epochs,
+        run_dir=args.out,
+    )
+    petseg.plot_history(history).savefig(args.out / "curves.png", dpi=150)
+    model.save(args.out / "model.keras")
+    print(petseg.evaluate(model, splits.test))
+
+    photo = read_image(min((folder / "images").iterdir()))
+    mask = petseg.predict(model, photo)
+    Image.fromarray(petseg.overlay(photo, mask)).save(args.out / "overlay.png")
+    print(f"Model, curves and an overlay are in {args.out}/")
+
+
+def draw_demo(folder: Path) -> None:
+    """Draws pets into `folder`, laid out as your own data should be."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for index in range(DEMO_EXAMPLES):
+        image, mask = draw_pet(index)
+        Image.fromarray(image).save(folder / "images" / f"pet_{index:02}.jpg", quality=95)
+        Image.fromarray(mask[..., 0]).save(folder / "masks" / f"pet_{index:02}.png")
+
+
+if __name__ == "__main__":
+    main()
