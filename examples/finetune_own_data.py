@@ -7,7 +7,10 @@ Without FOLDER, a demo of drawn pets is made in demo/ first.
 """
 
 import argparse
+import os
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot
 
 import keras
 from PIL import Image

@@ -6,7 +6,10 @@ Prints their scores; writes learning curves and a sheet of masks into quickstart
 """
 
 import argparse
+import os
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot
 
 import keras
 from rich.console import Console
@@ -19,8 +22,8 @@ IMAGE_SIZE = (96, 96)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train two networks on drawn pets.")
-    parser.add_argument("--pets", type=int, default=240, help="how many to draw")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--pets", type=int, default=200, help="how many to draw")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("quickstart"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,7 @@ def main() -> None:
         name = network.__name__
         print(f"\nTraining {name}")
         model = network(backbone="efficientnetv2b0", weights=None, class_names=pets.class_names)
-        # An encoder with random weights is not worth freezing. With weights="imagenet", the default,
+        # Random weights are not worth freezing. From those of ImageNet, the default,
         # `petseg.finetune(model, pets.train, pets.val)` is all it takes.
         history = petseg.finetune(
             model,
@@ -48,7 +51,9 @@ def main() -> None:
         scores[name] = petseg.evaluate(model, pets.test)
         masks[name] = petseg.predict(model, images, image_size=IMAGE_SIZE)
 
-    prediction_sheet(images, truth, masks, pets.class_names).savefig(args.out / "masks.png", dpi=150)
+    prediction_sheet(images, truth, masks, pets.class_names).savefig(
+        args.out / "masks.png", dpi=150
+    )
     Console().print(comparison_table(scores))
     print(f"Learning curves and masks are in {args.out}/")
 

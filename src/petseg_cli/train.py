@@ -33,7 +33,7 @@ class Loss(StrEnum):
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="A network of `petseg models`.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `petseg models`.")],
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="The folder of this run.")],
     backbone: Annotated[str, typer.Option(help="A backbone of `petseg models`.")] = "mobilenetv2",
     weights: Annotated[

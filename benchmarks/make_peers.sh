@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Makes the environment of each peer that benchmarks/speed.py measures, in the folder given.
+#
+#   bash benchmarks/make_peers.sh ~/.cache/petseg-peers
+set -euo pipefail
+folder=${1:?"Say where the environments shall go."}
+mkdir -p "$folder"
+
+python3 -m venv "$folder/smp"
+"$folder/smp/bin/pip" install --quiet torch==2.14.1 torchvision==0.29.1 segmentation-models-pytorch==0.6.0

@@ -1,0 +1,50 @@
+"""The examples, each as a user runs it: a process of its own, small settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run_example(name: str, *args: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *args], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart_compares_two_networks_and_draws(tmp_path):
+    printed = run_example("quickstart.py", "--pets", "12", "--epochs", "1", cwd=tmp_path)
+    for network in ("unet", "fcn8"):
+        assert f"\n {network} " in printed
+    written = {path.name for path in (tmp_path / "quickstart").iterdir()}
+    assert written == {"unet_curves.png", "fcn8_curves.png", "masks.png"}
+
+
+def test_finetune_own_data_draws_a_demo_where_no_folder_is_given(tmp_path):
+    small = "--backbone mobilenet --weights none --image-size 32 --frozen-epochs 0 --epochs 1"
+    printed = run_example("finetune_own_data.py", *small.split(), cwd=tmp_path)
+    assert "mean IoU" in printed
+    assert len(list((tmp_path / "demo" / "masks").iterdir())) == 60
+    run_dir = tmp_path / "runs" / "own_data"
+    assert (run_dir / "model.keras").is_file()
+    # The overlay is as large as its photo.
+    with (
+        Image.open(run_dir / "overlay.png") as overlay,
+        Image.open(tmp_path / "demo" / "images" / "pet_00.jpg") as photo,
+    ):
+        assert overlay.size == photo.size
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [([], "FOLDER needs --classes"), (["--classes", "a,b"], "is missing")],
+)
+def test_finetune_own_data_says_what_is_wrong_with_a_folder(tmp_path, args, message):
+    with pytest.raises(AssertionError, match=message):
+        run_example("finetune_own_data.py", str(tmp_path), *args, cwd=tmp_path)
