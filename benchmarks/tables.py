@@ -1,7 +1,4 @@
-"""Writes the tables of README.md from the records in docs/results/; changes nothing when they agree.
-
-    python benchmarks/tables.py [--check]
-"""
+"""Writes the tables of README.md from the records in docs/results/: `tables.py [--check]`."""
 
 import argparse
 import json

@@ -26,7 +26,7 @@ from petseg.models.blocks import classify, image_input, segmenter
 def bare_encoder(backbone, output_stride=32):
     images = image_input((None, None, 3))
     features = encode(images, backbone, None, output_stride)
-    return segmenter(images, classify(features[-1], 3), "bare_encoder", None, None)
+    return segmenter(images, classify(features[-1], 3), "bare_encoder", None)
 
 
 def prepared(model, frozen):
@@ -50,7 +50,9 @@ def measure(models, image_size, batch_size, steps, rounds):
     rng = np.random.default_rng(0)
     images = tf.constant(rng.uniform(0, 255, (batch_size, *image_size, 3)), tf.float32)
     masks = tf.constant(rng.integers(0, 3, (batch_size, *image_size, 1)), tf.int32)
-    batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread ends late, by up to as long as it has run
+    batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
     count = steps * batch_size
     speeds = {name: {"frozen": [], "full": [], "predict": []} for name in models}
     for task in ("frozen", "full", "predict"):

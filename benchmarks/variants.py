@@ -1,8 +1,8 @@
-"""The choices inside each architecture that cost time, and what they give: one row a variant.
+"""What the choices inside each architecture give: one row a variant.
 
-Trains each for two epochs on a frozen encoder, at 128 x 128 on Oxford-IIIT Pet, and scores it on the
-validation part of the training list; the test split stays untouched. A row that is in the JSON already
-is not trained again, so the script can be stopped and gone on with.
+Trains each for two epochs on a frozen encoder, at 128 x 128 on Oxford-IIIT Pet, and scores it on
+the validation part of the training list; the test split stays untouched. A row that is in the JSON
+already is not trained again, so the script can be stopped and gone on with.
 
     python benchmarks/variants.py --data-dir DIR --out docs/results/variants.json
 """
@@ -19,8 +19,12 @@ from petseg.environment import environment
 
 # The first row of each architecture is its default.
 VARIANTS = {
-    "unet": [{}, {"decoder_filters": (192, 128, 96)}, {"decoder_filters": (64, 48, 32)}]
-    + [{"decoder_filters": (96, 64, 48, 32)}],
+    "unet": [
+        {},
+        {"decoder_filters": (192, 128, 96)},
+        {"decoder_filters": (96, 64, 64)},
+        {"decoder_filters": (96, 64, 48, 32)},
+    ],
     "fcn8": [{}, {"decoder_filters": 128}, {"decoder_filters": 512}],
     "fcn16": [{}],
     "fcn32": [{}],

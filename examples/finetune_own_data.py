@@ -51,6 +51,7 @@ def main() -> None:
         backbone=args.backbone,
         weights=None if args.weights == "none" else args.weights,
         class_names=class_names,
+        ignore_class=255,  # pixels of no class, if the masks have any
     )
     # Killed and started again, it goes on from the last finished epoch.
     history = petseg.finetune(
@@ -66,7 +67,7 @@ def main() -> None:
     print(petseg.evaluate(model, splits.test))
 
     photo = read_image(min((folder / "images").iterdir()))
-    mask = petseg.predict(model, photo)
+    mask = petseg.predict(model, photo, image_size=size)
     Image.fromarray(petseg.overlay(photo, mask)).save(args.out / "overlay.png")
     print(f"Model, curves and an overlay are in {args.out}/")
 

@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train two networks on drawn pets.")
     parser.add_argument("--pets", type=int, default=200, help="how many to draw")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--backbone", default="efficientnetv2b0")
     parser.add_argument("--out", type=Path, default=Path("quickstart"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def main() -> None:
     for network in (petseg.unet, petseg.fcn8):
         name = network.__name__
         print(f"\nTraining {name}")
-        model = network(backbone="efficientnetv2b0", weights=None, class_names=pets.class_names)
+        model = network(backbone=args.backbone, weights=None, class_names=pets.class_names)
         # Random weights are not worth freezing. From those of ImageNet, the default,
         # `petseg.finetune(model, pets.train, pets.val)` is all it takes.
         history = petseg.finetune(

@@ -21,7 +21,12 @@ def test_hand_made_sums():
     metric.update_state([[0, 0, 0, 1]], logits_of([[0, 0, 1, 1]], 2))
     # cat: 2 of 3 (two right, one missed). dog: 1 of 2 (one right, one too many).
     assert results(metric) == pytest.approx(
-        {"mean_iou": (2 / 3 + 1 / 2) / 2, "iou_cat": 2 / 3, "iou_dog": 1 / 2}
+        {
+            "mean_iou": (2 / 3 + 1 / 2) / 2,
+            "iou_cat": 2 / 3,
+            "iou_dog": 1 / 2,
+            "pixel_accuracy": 3 / 4,
+        }
     )
 
 
@@ -46,7 +51,8 @@ def test_equals_numpy_on_random_masks(num_classes):
     np.testing.assert_array_equal(metric.total_cm.numpy(), confusion)
     hits = confusion.diagonal()
     iou = hits / (confusion.sum(0) + confusion.sum(1) - hits)
-    expected = {"mean_iou": iou.mean()} | {f"iou_{k}": value for k, value in enumerate(iou)}
+    expected = {"mean_iou": iou.mean(), "pixel_accuracy": hits.sum() / confusion.sum()}
+    expected |= {f"iou_{k}": value for k, value in enumerate(iou)}
     assert results(metric) == pytest.approx(expected, rel=1e-6)
 
 

@@ -83,6 +83,18 @@ def test_logits_are_float32_under_mixed_precision(model):
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
 
 
+def test_pixels_of_the_ignored_class_change_nothing():
+    network = build("fcn32", LIGHT, ignore_class=255)
+    images = random_images(1, 32, 32)
+    masks = np.zeros((1, 32, 32, 1), "int32")
+    masks[:, :16] = 255
+    whole = network.evaluate(images, masks, verbose=0, return_dict=True)
+    masks[:, 16:] = np.array(network.predict(images, verbose=0)).argmax(-1)[:, 16:, :, None]
+    right = network.evaluate(images, masks, verbose=0, return_dict=True)
+    assert np.isfinite(whole["loss"])
+    assert right["pixel_accuracy"] == right["mean_iou"] == 1.0
+
+
 def test_weights_of_a_file_are_those_that_were_saved(tmp_path):
     network = build("unet", LIGHT)
     network.save_weights(tmp_path / "some.weights.h5")

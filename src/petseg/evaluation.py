@@ -35,7 +35,7 @@ def evaluate(
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
     num_classes = model.output_shape[-1]
-    metric = _compiled_mean_iou(model)
+    metric = compiled_mean_iou(model)
     ignore_class = metric.ignore_class if metric else None
     names = _class_names(class_names, metric, num_classes)
 
@@ -130,7 +130,7 @@ def _class_names(
     return tuple(class_names)
 
 
-def _compiled_mean_iou(model: keras.Model) -> MeanIoU | None:
+def compiled_mean_iou(model: keras.Model) -> MeanIoU | None:
     """The `MeanIoU` that the model is compiled with; `model.metrics` hides it before training."""
     name = keras.saving.get_registered_name(MeanIoU)
 

@@ -33,10 +33,10 @@ class MeanIoU(keras.metrics.MeanIoU):
     Counts every pixel of every batch in one integer confusion matrix (rows truth, columns
     prediction), so that the result is that of the whole dataset and not a mean over batches.
 
-    `result()` is a dict: `name`, the mean over the classes that occur in truth or prediction, and
-    `iou_<class name>` of each class, NaN where it occurs in neither. `class_names` default to "0",
-    "1", and so on. Pixels of `ignore_class` and those of sample weight 0 do not count; other
-    weights do not matter.
+    `result()` is a dict: `name`, the mean over the classes that occur in truth or prediction;
+    `iou_<class name>` of each class, NaN where it occurs in neither; and `pixel_accuracy`, the
+    share of pixels that are right. `class_names` default to "0", "1", and so on. Pixels of
+    `ignore_class` and those of sample weight 0 do not count; other weights do not matter.
 
     Raises `ValueError` on a label that is no class index. Inside a compiled function, where nothing
     can be raised, every result is NaN instead.
@@ -126,8 +126,12 @@ class MeanIoU(keras.metrics.MeanIoU):
         total = ops.sum(ops.where(seen, iou, 0.0))
         number = ops.sum(ops.cast(seen, "float32"))
         mean = ops.where(number > 0, total / ops.maximum(number, 1.0), nan)
-        return {self.name: mean} | {
-            f"iou_{name}": iou[k] for k, name in enumerate(self.class_names)
+        pixels = ops.sum(counts)
+        accuracy = ops.sum(intersection) / ops.maximum(pixels, 1.0)
+        return {
+            self.name: mean,
+            **{f"iou_{name}": iou[k] for k, name in enumerate(self.class_names)},
+            "pixel_accuracy": ops.where((pixels > 0) & (self.invalid == 0), accuracy, nan),
         }
 
     def reset_state(self) -> None:

@@ -17,7 +17,7 @@ from petseg_cli.options import (
     ModelFile,
 )
 from petseg_cli.quiet import quiet_import
-from petseg_cli.record import transparent_class
+from petseg_cli.record import trained_size, transparent_class
 from petseg_cli.sources import Source
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def evaluate(
     data_dir: DataDir = None,
     classes: Classes = None,
     binary: Binary = False,
-    image_size: ImageSize = "128",
+    image_size: ImageSize = None,
     batch_size: BatchSize = 32,
     json: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write the figures here too.")
@@ -42,6 +42,7 @@ def evaluate(
 
     network = _load(model)
     source = Source(data, data_dir, classes, binary)
+    image_size = image_size or trained_size(model) or (224, 224)
     splits = source.splits(image_size=image_size, batch_size=batch_size)
     result = petseg.evaluate(network, splits.test, class_names=splits.class_names)
     if json is not None:
@@ -66,6 +67,7 @@ def predict(
     from petseg.images import read_image
 
     network = _load(model)
+    image_size = image_size or trained_size(model)
     transparent = _transparent_class(network)
     out.mkdir(parents=True, exist_ok=True)
     failed = False
@@ -93,9 +95,9 @@ def _load(path: Path) -> "keras.Model":
 
 
 def _transparent_class(network: "keras.Model") -> int | None:
-    from petseg.evaluation import _compiled_mean_iou
+    from petseg.evaluation import compiled_mean_iou
 
-    metric = _compiled_mean_iou(network)
+    metric = compiled_mean_iou(network)
     return transparent_class(metric.class_names if metric else ())
 
 

@@ -45,7 +45,11 @@ Classes = Annotated[
 Binary = Annotated[bool, typer.Option("--binary", help="Two classes: the border counts as pet.")]
 ImageSize = Annotated[
     Any,
-    typer.Option(parser=parse_size, metavar="HEIGHT[xWIDTH]", help="What the network sees."),
+    typer.Option(
+        parser=parse_size,
+        metavar="HEIGHT[xWIDTH]",
+        help="What the network sees. By default what it was trained on.",
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images a batch.")]
 ModelFile = Annotated[

@@ -133,6 +133,15 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
         part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def trained_size(model: Path) -> tuple[int, int] | None:
+    """The image size that a model of `petseg train` saw, from the settings beside it."""
+    settings = model.with_name("settings.json")
+    if not settings.exists():
+        return None
+    height, width = json.loads(settings.read_text(encoding="utf-8"))["image_size"]
+    return height, width
+
+
 def transparent_class(class_names: "tuple[str, ...]") -> int | None:
     """The class that shows the bare photo in pictures: the background, where there is one."""
     return class_names.index("background") if "background" in class_names else None

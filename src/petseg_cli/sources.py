@@ -23,6 +23,11 @@ class Source:
     classes: Sequence[str] | None = None
     binary: bool = False
 
+    @property
+    def ignore_class(self) -> int | None:
+        """The label of no class: 255 in masks of one's own."""
+        return None if self.classes is None else 255
+
     def splits(self, **batching: Any) -> "Splits":
         """The batches, as the loader of this source makes them."""
         import petseg

@@ -44,9 +44,9 @@ def train(
     classes: Classes = None,
     binary: Binary = False,
     image_size: ImageSize = "128",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = 16,
     frozen_epochs: Annotated[int, typer.Option(min=0, help="With the encoder frozen.")] = 3,
-    epochs: Annotated[int, typer.Option(min=0, help="Then, with all of it trained.")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, help="Then, with all of it trained.")] = 24,
     learning_rate: Annotated[
         tuple[float, float], typer.Option(help="The peaks: frozen, then thawed.")
     ] = (1e-3, 3e-4),
@@ -96,8 +96,9 @@ def train(
         backbone=backbone,
         weights=None if weights == "none" else weights,
         class_names=splits.class_names,
+        ignore_class=source.ignore_class,
     )
-    _compile(network, loss, class_weights)
+    _compile(network, loss, class_weights, source.ignore_class)
     record.begin()
     history = petseg.finetune(
         network,
@@ -118,16 +119,23 @@ def train(
     typer.echo(f"Wrote {out}: model.keras, result.json, curves.png, overlays.png")
 
 
-def _compile(network: "keras.Model", loss: Loss, class_weights: tuple[float, ...] | None) -> None:
+def _compile(
+    network: "keras.Model",
+    loss: Loss,
+    class_weights: tuple[float, ...] | None,
+    ignore_class: int | None,
+) -> None:
     """Compiles again with the loss asked for and AdamW, and the metrics that are there."""
     import keras
 
     import petseg
 
     if loss is Loss.CROSS_ENTROPY_DICE:
-        loss_function = petseg.CrossEntropyDice(class_weights)
+        loss_function = petseg.CrossEntropyDice(class_weights, ignore_class)
     else:
-        loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        loss_function = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=ignore_class
+        )
     parts = {"optimizer": keras.optimizers.AdamW(), "loss": loss_function}
     config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
     network.compile_from_config({**network.get_compile_config(), **config})

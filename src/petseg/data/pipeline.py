@@ -167,6 +167,8 @@ def _to_batch(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    # Its thread outlives the iterator, by up to as long as that took: a second for each validation.
+    options.autotune.enabled = False
     # Batches are made side by side. To split each over the cores as well would gain nothing and
     # take them from the training step.
     options.threading.max_intra_op_parallelism = 1

@@ -125,13 +125,14 @@ def segmenter(
     images: keras.KerasTensor,
     logits: keras.KerasTensor,
     name: str,
-    class_names: Sequence[str] | None,
     weights: str | None,
+    class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
 ) -> keras.Model:
     """The compiled model from `images` to `logits`, which are resized to the images.
 
-    Loads `weights` when it is a path. Compiled with Adam, cross-entropy from logits, pixel accuracy
-    and `MeanIoU`.
+    Loads `weights` when it is a path. Compiled with Adam, cross-entropy from logits and `MeanIoU`,
+    which logs the pixel accuracy too.
     """
     num_classes = logits.shape[-1]
     outputs = upsample_like(logits, images, dtype="float32", name="resized_logits")
@@ -140,11 +141,10 @@ def segmenter(
         _load(model, weights)
     model.compile(
         optimizer=keras.optimizers.Adam(),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="pixel_accuracy"),
-            MeanIoU(num_classes, class_names),
-        ],
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=ignore_class
+        ),
+        metrics=[MeanIoU(num_classes, class_names, ignore_class)],
         **compile_options(),
     )
     return model

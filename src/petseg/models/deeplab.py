@@ -26,6 +26,7 @@ def deeplabv3(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     output_stride: int = 16,
     atrous_rates: Sequence[int] = (6, 12, 18),
     decoder_filters: int = 128,
@@ -39,14 +40,16 @@ def deeplabv3(
     `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at
     output stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches;
     `dropout` the share of channels set to zero after it. Unlike the paper, the atrous convolutions
-    are depthwise separable, as in DeepLabV3+.
+    are depthwise separable, as in DeepLabV3+. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
     images = image_input(image_shape)
     x = encode(images, backbone, weights, output_stride)[-1]
     x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
-    return segmenter(images, classify(x, num_classes), "deeplabv3", class_names, weights)
+    return segmenter(
+        images, classify(x, num_classes), "deeplabv3", weights, class_names, ignore_class
+    )
 
 
 def deeplabv3_plus(
@@ -56,6 +59,7 @@ def deeplabv3_plus(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     output_stride: int = 16,
     atrous_rates: Sequence[int] = (6, 12, 18),
     decoder_filters: int = 128,
@@ -75,7 +79,9 @@ def deeplabv3_plus(
     x = layers.Concatenate(name="decoder_join")([upsample_like(x, low_level), low_level])
     x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv1")
     x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv2")
-    return segmenter(images, classify(x, num_classes), "deeplabv3_plus", class_names, weights)
+    return segmenter(
+        images, classify(x, num_classes), "deeplabv3_plus", weights, class_names, ignore_class
+    )
 
 
 def _atrous_pyramid(

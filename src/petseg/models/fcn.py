@@ -24,24 +24,25 @@ def fcn32(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-32s: scores of the coarsest features alone, resized to the image.
+    """FCN-32s: scores of the last features alone (Long et al., arXiv:1411.4038).
 
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    Unlike the paper (arXiv:1411.4038, section 4.1), one 3 x 3 convolution `decoder_filters` wide
-    stands for the two of 4096, and resizing is bilinear rather than learned, so that any size fits.
-    `dropout` is the share of that layer's channels set to zero in training.
+    Unlike the paper (section 4.1), one 3 x 3 convolution `decoder_filters` wide stands for the two
+    of 4096, and resizing is bilinear rather than learned, so that any size fits. `dropout` is the
+    share of that layer's channels set to zero in training. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-1:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn32", class_names, weights)
+    return segmenter(images, scores, "fcn32", weights, class_names, ignore_class)
 
 
 def fcn16(
@@ -51,17 +52,18 @@ def fcn16(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-16s: scores of the coarsest features, added to those of stride 16 (section 4.2).
+    """FCN-16s: scores at strides 32 and 16, added (Long et al., arXiv:1411.4038).
 
     Input, output, arguments and errors are those of `fcn32`.
     """
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-2:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn16", class_names, weights)
+    return segmenter(images, scores, "fcn16", weights, class_names, ignore_class)
 
 
 def fcn8(
@@ -71,17 +73,18 @@ def fcn8(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-8s: scores of the coarsest features, added to those of strides 16 and 8 (section 4.2).
+    """FCN-8s: scores at strides 32, 16 and 8, added (Long et al., arXiv:1411.4038).
 
     Input, output, arguments and errors are those of `fcn32`.
     """
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-3:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn8", class_names, weights)
+    return segmenter(images, scores, "fcn8", weights, class_names, ignore_class)
 
 
 def _fuse_scores(

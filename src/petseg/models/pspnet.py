@@ -26,6 +26,7 @@ def pspnet(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     output_stride: int = 16,
     bin_sizes: Sequence[int] = (1, 2, 3, 6),
     decoder_filters: int = 128,
@@ -39,7 +40,8 @@ def pspnet(
     `bin_sizes` are the sides of the pyramid's grids; `output_stride` (8, 16 or 32) that of the
     encoder, dilated where it is less than 32; `decoder_filters` the width of the convolution after
     the pyramid; `dropout` the share of its channels set to zero in training. The paper has an
-    output stride of 8 and no auxiliary loss is added here.
+    output stride of 8 and an auxiliary loss, which is left out here. The other arguments are those
+    of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -55,7 +57,7 @@ def pspnet(
     x = layers.Concatenate(name="pyramid")(pyramid)
     x = conv_bn_relu(x, filters, name="decoder_conv")
     x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
-    return segmenter(images, classify(x, num_classes), "pspnet", class_names, weights)
+    return segmenter(images, classify(x, num_classes), "pspnet", weights, class_names, ignore_class)
 
 
 @keras.saving.register_keras_serializable("petseg")

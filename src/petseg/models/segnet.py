@@ -23,6 +23,7 @@ def segnet(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
+    ignore_class: int | None = None,
     output_stride: int = 4,
 ) -> keras.Model:
     """SegNet: a decoder that is told where each maximum was, and nothing else (arXiv:1511.00561).
@@ -34,7 +35,8 @@ def segnet(
     where those have their maxima, and convolves. With `vgg16` the maxima are those of its own max
     pools; a backbone that strides instead has none, and the maxima of the features before the
     stride stand in. The decoder ends at `output_stride` (2, 4 or 8), whence the logits are resized;
-    its convolutions are depthwise separable, which the paper's are not.
+    its convolutions are depthwise separable, which the paper's are not. The other arguments are
+    those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -48,7 +50,7 @@ def segnet(
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
         x = MaxUnpooling2D(name=f"decoder{step}_unpool")(x, before_pool)
         x = separable_conv_bn_relu(x, filters, name=f"decoder{step}_conv")
-    return segmenter(images, classify(x, num_classes), "segnet", class_names, weights)
+    return segmenter(images, classify(x, num_classes), "segnet", weights, class_names, ignore_class)
 
 
 @keras.saving.register_keras_serializable("petseg")

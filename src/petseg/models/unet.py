@@ -23,12 +23,17 @@ def unet(
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
-    decoder_filters: Sequence[int] = (96, 64, 64),
+    ignore_class: int | None = None,
+    decoder_filters: Sequence[int] = (128, 96, 64),
 ) -> keras.Model:
     """U-Net on a pretrained encoder (Ronneberger et al., arXiv:1505.04597).
 
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+
+    `weights` are "imagenet" (the backbone's; the decoder's are random), None (all random), or the
+    path of a file of this model. `class_names` name the classes in the logs; pixels of
+    `ignore_class`, such as 255, count neither in the loss nor in the scores.
 
     `decoder_filters` are the widths of the decoder's steps, coarsest first, one to four: each step
     doubles the resolution, so that three end at stride 4, whence the logits are resized.
@@ -48,4 +53,4 @@ def unet(
         skip = conv_bn_relu(skip, filters, 1, name=f"decoder{step}_skip")
         x = layers.Concatenate(name=f"decoder{step}_join")([upsample_like(x, skip), skip])
         x = conv_bn_relu(x, filters, name=f"decoder{step}_conv")
-    return segmenter(images, classify(x, num_classes), "unet", class_names, weights)
+    return segmenter(images, classify(x, num_classes), "unet", weights, class_names, ignore_class)
