@@ -20,14 +20,14 @@ def shown(figure):
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
 
 
-def test_a_prediction_sheet_has_a_row_an_image(pets):
+def test_a_prediction_sheet_has_a_column_an_image(pets):
     images, masks = pets
     wrong = 1 - np.minimum(masks, 1)
     figure = prediction_sheet(images, masks, {"unet": masks, "fcn32": wrong}, PET_CLASSES)
 
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["photo", "truth", "unet", "fcn32", "", "", "", ""]
-    photo, truth, unet, fcn32 = shown(figure)[4:]
+    labels = [[text.get_text() for text in axes.texts] for axes in figure.axes[::2]]
+    assert labels == [["photo"], ["truth"], ["unet"], ["fcn32"]]
+    photo, truth, unet, fcn32 = shown(figure)[1::2]
     assert np.abs(photo - images[1]).max() <= 0.5
     assert (truth == overlay(images[1], masks[1])).all()
     assert (unet == truth).all()

@@ -13,6 +13,7 @@ from petseg.prediction import COLOURS, overlay
 INK = "#2b2f36"
 PANEL_WIDTH, LEGEND_HEIGHT = 2.0, 0.28  # inches
 SAMPLES = 6
+ROW_LABEL = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 11, "color": INK}
 
 
 def prediction_sheet(
@@ -23,7 +24,7 @@ def prediction_sheet(
     *,
     transparent: int | None = 1,
 ) -> Figure:
-    """Draws a row an image: the photo, its true mask, and the mask of each model.
+    """Draws a column an image: the photo, its true mask, and the mask of each model.
 
     `predictions` holds each model's masks by the name to show. Images and masks are as in
     `petseg.overlay`, which also says what `transparent` is.
@@ -36,13 +37,12 @@ def prediction_sheet(
                 f"Each image needs a mask. Received: {len(masks)} masks of {name!r} for "
                 f"{len(images)} images."
             )
-    columns = {"photo": list(images), "truth": _overlays(images, truth, transparent)}
+    rows = {"photo": list(images), "truth": _overlays(images, truth, transparent)}
     for model, masks in predictions.items():
-        columns[model] = _overlays(images, masks, transparent)
-    panels = list(zip(*columns.values(), strict=True))
-    figure = _sheet(panels, class_names, transparent)
-    for axes, title in zip(figure.axes, columns, strict=False):
-        axes.set_title(title, fontsize=10, color=INK)
+        rows[model] = _overlays(images, masks, transparent)
+    figure = _sheet(list(rows.values()), class_names, transparent)
+    for axes, label in zip(figure.axes[:: len(images)], rows, strict=True):
+        axes.text(-0.04, 0.5, label, transform=axes.transAxes, **ROW_LABEL)
     return figure
 
 
