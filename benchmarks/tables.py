@@ -28,7 +28,7 @@ def trained() -> str:
                 *(f"{test['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
                 f"{test['pixel_accuracy']:.3f}",
                 f"{test['boundary_f1']:.3f}",
-                f"{record['training_seconds'] / 60:.0f} min, {record['environment']['cores']} cores",
+                f"{record['training_seconds'] / 60:.0f} min",
             ]
         )
     return table(heading + "pixel accuracy, boundary F1, training", rows)
