@@ -58,7 +58,8 @@ def test_equals_numpy_on_random_masks(num_classes):
 
 def test_equals_keras_where_keras_is_right():
     rng = np.random.default_rng(3)
-    truth, logits = rng.integers(0, 3, (2, 8, 8)), rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    truth = rng.integers(0, 3, (2, 8, 8), dtype="int32")
+    logits = rng.normal(size=(2, 8, 8, 3)).astype("float32")
     ours, theirs = petseg.MeanIoU(3), keras.metrics.MeanIoU(3, sparse_y_pred=False)
     ours.update_state(truth, logits)
     theirs.update_state(truth, logits)
