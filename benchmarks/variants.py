@@ -84,15 +84,16 @@ def main() -> None:
         "seed": args.seed,
     }
     record["environment"] = environment()
-    for model in args.models:
-        for arguments in VARIANTS[model]:
-            name = label(model, arguments)
-            if name in record["rows"]:
-                continue
-            record["rows"][name] = train(model, arguments, args.data_dir, args.seed)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            print(name, record["rows"][name])
+    rows = [(model, arguments) for model in args.models for arguments in VARIANTS[model]]
+    rows.sort(key=lambda row: bool(row[1]))  # the defaults first
+    for model, arguments in rows:
+        name = label(model, arguments)
+        if name in record["rows"]:
+            continue
+        record["rows"][name] = train(model, arguments, args.data_dir, args.seed)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        print(name, record["rows"][name])
 
 
 if __name__ == "__main__":

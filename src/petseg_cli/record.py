@@ -101,7 +101,7 @@ class Record:
             with whole_file(self.folder / "curves.png") as part:
                 plot_history(history).savefig(part, dpi=150)
         with whole_file(self.folder / "overlays.png") as part:
-            _test_sheet(model, splits).savefig(part, dpi=150)
+            _test_sheet(model, splits).savefig(part, dpi=80)
         write_json(self._result, result)
 
     def table(self) -> Table:
