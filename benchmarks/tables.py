@@ -34,24 +34,6 @@ def trained() -> str:
     return table(heading + "pixel accuracy, boundary F1, training", rows)
 
 
-def networks() -> str:
-    """Every architecture: a first figure, and its speed as a share of the bare encoder's."""
-    accuracy = read(RESULTS / "variants.json")["rows"]
-    speed = read(RESULTS / "train_step.json")["results"]
-    rows = [
-        [
-            f"`{model}`",
-            f"{accuracy[f'{model}()']['parameters'] / 1e6:.1f} M",
-            f"{accuracy[f'{model}()']['mean_iou']:.3f}",
-            *(f"{speed[model][f'{task}_ratio']:.2f}" for task in ("frozen", "full", "predict")),
-        ]
-        for model in speed
-        if f"{model}()" in accuracy
-    ]
-    heading = "network, parameters, mean IoU, frozen step, full step, prediction"
-    return table(heading, rows)
-
-
 def table(heading: str, rows: list[list[str]]) -> str:
     """A table in Markdown, words to the left and numbers to the right."""
     names = heading.split(", ")
@@ -65,7 +47,7 @@ def read(path: Path) -> dict:
 
 def with_tables(text: str) -> str:
     """The text with each block between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
-    makers = {"trained": trained, "networks": networks}
+    makers = {"trained": trained}
     return re.sub(
         r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)",
         lambda match: match[1] + "\n" + makers[match[2]]() + "\n" + match[3],

@@ -56,6 +56,7 @@ def test_equals_numpy_on_random_masks(num_classes):
     assert results(metric) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # Keras's own, on JAX
 def test_equals_keras_where_keras_is_right():
     rng = np.random.default_rng(3)
     truth = rng.integers(0, 3, (2, 8, 8), dtype="int32")

@@ -1,5 +1,6 @@
 """What every network here is made of: convolutions, resizing, and the shared last step."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -174,8 +175,11 @@ def _load(model: keras.Model, weights: str) -> None:
             f"Received: {str(weights)!r}, which is none of these."
         )
     try:
-        model.load_weights(path)
-    except (ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            # What Keras skips would stay random, and say so in a warning alone.
+            warnings.filterwarnings("error", message="Skipping")
+            model.load_weights(path)
+    except (ValueError, KeyError, UserWarning) as error:
         raise ValueError(
             f"`weights` must be a file of this very model. Received: {str(path)!r}, whose weights "
             f"do not fit {model.name}: use the arguments that it was saved with."
