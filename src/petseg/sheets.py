@@ -13,7 +13,13 @@ from petseg.prediction import COLOURS, overlay
 INK = "#2b2f36"
 PANEL_WIDTH, LEGEND_HEIGHT = 2.0, 0.28  # inches
 SAMPLES = 6
-ROW_LABEL = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 11, "color": INK}
+ROW_LABEL: dict[str, Any] = {
+    "rotation": 90,
+    "ha": "right",
+    "va": "center",
+    "fontsize": 11,
+    "color": INK,
+}
 
 
 def prediction_sheet(
