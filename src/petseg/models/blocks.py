@@ -16,9 +16,6 @@ MIN_SIZE = 32
 # falls behind while the encoder is being thawed.
 BN_MOMENTUM = 0.9
 
-# Logits a side that each position of coarse features gives: those at stride 8 give logits at 2.
-PATCH = 4
-
 
 def image_input(image_shape: Sequence[int | None]) -> keras.KerasTensor:
     """The input tensor, `(N, H, W, 3)` float32, where `None` stands for any height or width."""
@@ -91,20 +88,13 @@ def separable_conv_bn_relu(
     return conv_bn_relu(x, filters, 1, name=name)
 
 
-def classify(
-    x: keras.KerasTensor, num_classes: int, *, upsampling: int = 1, name: str = "logits"
-) -> keras.KerasTensor:
-    """Logits of each position: a 1 x 1 convolution, float32 under any dtype policy.
-
-    With `upsampling` r each position gives a patch of r x r logits, which makes up for coarse
-    features (dense upsampling convolution: Wang et al., arXiv:1702.08502, section 3.1).
-    """
+def classify(x: keras.KerasTensor, num_classes: int, name: str = "logits") -> keras.KerasTensor:
+    """Logits of each position: a 1 x 1 convolution, float32 under any dtype policy."""
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ValueError(
             f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}."
         )
-    x = layers.Conv2D(num_classes * upsampling**2, 1, dtype="float32", name=name)(x)
-    return ops.depth_to_space(x, upsampling) if upsampling > 1 else x
+    return layers.Conv2D(num_classes, 1, dtype="float32", name=name)(x)
 
 
 @keras.saving.register_keras_serializable("petseg")

@@ -7,7 +7,6 @@ from keras import layers
 
 from petseg.backbones import encode
 from petseg.models.blocks import (
-    PATCH,
     classify,
     conv_bn_relu,
     image_input,
@@ -41,8 +40,7 @@ def deeplabv3(
     `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at
     output stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches;
     `dropout` the share of channels set to zero after it. Unlike the paper, the atrous convolutions
-    are depthwise separable, as in DeepLabV3+, and each position gives a patch of 4 x 4 logits. The
-    other arguments are those of `unet`.
+    are depthwise separable, as in DeepLabV3+. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -50,12 +48,7 @@ def deeplabv3(
     x = encode(images, backbone, weights, output_stride)[-1]
     x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
     return segmenter(
-        images,
-        classify(x, num_classes, upsampling=PATCH),
-        "deeplabv3",
-        weights,
-        class_names,
-        ignore_class,
+        images, classify(x, num_classes), "deeplabv3", weights, class_names, ignore_class
     )
 
 

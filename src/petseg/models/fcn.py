@@ -7,7 +7,6 @@ from keras import layers
 
 from petseg.backbones import encode
 from petseg.models.blocks import (
-    PATCH,
     classify,
     conv_bn_relu,
     image_input,
@@ -35,8 +34,7 @@ def fcn32(
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
     Unlike the paper (section 4.1), one 3 x 3 convolution `decoder_filters` wide stands for the two
-    of 4096. Learned upsampling is that of the finest score layer, which gives each position a patch
-    of 4 x 4 scores; the rest is bilinear, so that any size fits. `dropout` is the
+    of 4096, and resizing is bilinear rather than learned, so that any size fits. `dropout` is the
     share of that layer's channels set to zero in training. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
@@ -92,19 +90,14 @@ def fcn8(
 def _fuse_scores(
     features: list[keras.KerasTensor], num_classes: int, decoder_filters: int, dropout: float
 ) -> keras.KerasTensor:
-    """Logits from `features`, each of which has a score layer of its own.
-
-    That of the finest gives a patch of scores for each position.
-    """
+    """Logits at the finest of `features`, each of which has a score layer of its own."""
     *skips, x = features
     filters = positive_integer("decoder_filters", decoder_filters)
     x = conv_bn_relu(x, filters, name="decoder_conv")
     x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
-    scores = classify(x, num_classes, upsampling=1 if skips else PATCH, name="scores")
+    scores = classify(x, num_classes, name="scores")
     for step, skip in enumerate(reversed(skips), start=1):
-        upsampling = PATCH if step == len(skips) else 1
-        name = f"skip{step}_scores"
-        skip_scores = classify(skip, num_classes, upsampling=upsampling, name=name)
-        scores = upsample_like(scores, skip_scores, dtype="float32")
+        scores = upsample_like(scores, skip, dtype="float32")
+        skip_scores = classify(skip, num_classes, name=f"skip{step}_scores")
         scores = layers.Add(dtype="float32", name=f"fused{step}_scores")([scores, skip_scores])
     return scores

@@ -8,7 +8,6 @@ from keras import layers, ops
 
 from petseg.backbones import encode
 from petseg.models.blocks import (
-    PATCH,
     classify,
     conv_bn_relu,
     image_input,
@@ -41,8 +40,8 @@ def pspnet(
     `bin_sizes` are the sides of the pyramid's grids; `output_stride` (8, 16 or 32) that of the
     encoder, dilated where it is less than 32; `decoder_filters` the width of the convolution after
     the pyramid; `dropout` the share of its channels set to zero in training. The paper has an
-    output stride of 8 and an auxiliary loss, which is left out here; each position gives a patch of
-    4 x 4 logits. The other arguments are those of `unet`.
+    output stride of 8 and an auxiliary loss, which is left out here. The other arguments are those
+    of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -58,14 +57,7 @@ def pspnet(
     x = layers.Concatenate(name="pyramid")(pyramid)
     x = conv_bn_relu(x, filters, name="decoder_conv")
     x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
-    return segmenter(
-        images,
-        classify(x, num_classes, upsampling=PATCH),
-        "pspnet",
-        weights,
-        class_names,
-        ignore_class,
-    )
+    return segmenter(images, classify(x, num_classes), "pspnet", weights, class_names, ignore_class)
 
 
 @keras.saving.register_keras_serializable("petseg")

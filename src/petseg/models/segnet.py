@@ -12,6 +12,7 @@ from petseg.models.blocks import (
     conv_bn_relu,
     image_input,
     segmenter,
+    separable_conv_bn_relu,
 )
 
 
@@ -23,7 +24,7 @@ def segnet(
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
     ignore_class: int | None = None,
-    output_stride: int = 8,
+    output_stride: int = 4,
 ) -> keras.Model:
     """SegNet: a decoder that is told where each maximum was, and nothing else (arXiv:1511.00561).
 
@@ -33,8 +34,9 @@ def segnet(
     Each step brings the features to the channels of the encoder's next finer ones, unpools them to
     where those have their maxima, and convolves. With `vgg16` the maxima are those of its own max
     pools; a backbone that strides instead has none, and the maxima of the features before the
-    stride stand in. The decoder ends at `output_stride` (2, 4 or 8), where each position gives a
-    patch of logits at stride 2. The other arguments are those of `unet`.
+    stride stand in. The decoder ends at `output_stride` (2, 4 or 8), whence the logits are resized;
+    its convolutions are depthwise separable, which the paper's are not. The other arguments are
+    those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
@@ -44,12 +46,11 @@ def segnet(
     *finer, x = encode(images, backbone, weights)
     steps = {2: 4, 4: 3, 8: 2}[output_stride]
     for step, before_pool in enumerate(list(reversed(finer))[:steps], start=1):
-        kernel_size = 1 if step == 1 else 3
-        x = conv_bn_relu(x, before_pool.shape[-1], kernel_size, name=f"decoder{step}_conv")
+        filters = before_pool.shape[-1]
+        x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
         x = MaxUnpooling2D(name=f"decoder{step}_unpool")(x, before_pool)
-    x = conv_bn_relu(x, x.shape[-1], name="decoder_conv")
-    logits = classify(x, num_classes, upsampling=output_stride // 2)
-    return segmenter(images, logits, "segnet", weights, class_names, ignore_class)
+        x = separable_conv_bn_relu(x, filters, name=f"decoder{step}_conv")
+    return segmenter(images, classify(x, num_classes), "segnet", weights, class_names, ignore_class)
 
 
 @keras.saving.register_keras_serializable("petseg")
