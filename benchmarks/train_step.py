@@ -8,7 +8,6 @@ process; quote the ratios.
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import tensorflow as tf
 import petseg
 from petseg.backbones import encode
 from petseg.environment import environment
+from petseg.files import write_json
 from petseg.models.blocks import classify, image_input, segmenter
 
 
@@ -116,7 +116,7 @@ def main():
             "results": rows,
         }
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(args.out, record)
 
 
 if __name__ == "__main__":

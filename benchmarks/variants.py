@@ -16,6 +16,7 @@ import keras
 
 import petseg
 from petseg.environment import environment
+from petseg.files import write_json
 
 # The first row of each architecture is its default.
 VARIANTS = {
@@ -92,7 +93,7 @@ def main() -> None:
             continue
         record["rows"][name] = train(model, arguments, args.data_dir, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(args.out, record)
         print(name, record["rows"][name])
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import io
 import json
 import math
 import os
@@ -11,14 +10,9 @@ from typing import Any
 
 import keras
 
+from petseg.files import whole_file, write_json
+
 MONITOR = "val_mean_iou"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` to `path` so that whoever reads it finds all or nothing of it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 class Run:
@@ -88,9 +82,8 @@ class Run:
         backup = self._backup
         model.save_weights(backup)
         if is_best:
-            part = self.folder / ".part.weights.h5"
-            _bare(model).save_weights(part)
-            part.replace(self.folder / "best.weights.h5")
+            with whole_file(self.folder / "best.weights.h5") as part:
+                _bare(model).save_weights(part)
         self._write_state()
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old != backup:
@@ -129,13 +122,15 @@ class Run:
 
     def _write_state(self) -> None:
         epochs, columns = self.history()
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["epoch", *columns])
-        writer.writerows(zip(epochs, *columns.values(), strict=True))
-        write_atomically(self._file("history.csv"), table.getvalue())
+        with (
+            whole_file(self._file("history.csv")) as part,
+            part.open("w", encoding="utf-8", newline="") as table,
+        ):
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(["epoch", *columns])
+            writer.writerows(zip(epochs, *columns.values(), strict=True))
         state = {"settings": self.settings, "finished": self.finished, "epochs": self.rows}
-        write_atomically(self._state, json.dumps(state, indent=2) + "\n")
+        write_json(self._state, state)
 
 
 def _bare(model: keras.Model) -> keras.Model:

@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +44,8 @@ class Record:
 
     def begin(self) -> None:
         """Makes the folder, and notes the settings in it."""
+        from petseg.files import write_json
+
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._settings, self.settings)
 
@@ -86,6 +86,7 @@ class Record:
         """
         from petseg import evaluate, plot_history
         from petseg.environment import environment
+        from petseg.files import whole_file, write_json
 
         with whole_file(self.folder / "model.keras") as part:
             model.save(part)
@@ -114,23 +115,6 @@ class Record:
         return comparison_table(
             {split: Evaluation.from_json(json.dumps(result[split])) for split in splits}
         )
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, whose file gets its name only when it is whole.
-
-    The suffix stays, from which Keras and Matplotlib know the format.
-    """
-    part = path.with_name(f".part-{path.name}")
-    yield part
-    part.replace(path)
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Writes a record as JSON text, whole or not at all."""
-    with whole_file(path) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def trained_size(model: Path) -> tuple[int, int] | None:
