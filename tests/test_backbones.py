@@ -45,6 +45,22 @@ def test_dilated_sizes_with_squeeze_and_excitation(backbone):
     assert [feature.shape[1:3] for feature in features[2:]] == [(12, 16)] * 3
 
 
+def test_pool_that_strides_no_more_takes_the_same_maxima():
+    encoder = build_encoder("vgg16", None, stages=4)
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 96, 128, 3)).astype("float32")
+    strided, dilated = encoder(images)[-1], dilate(encoder, 8)(images)[-1]
+    fine, coarse = np.array(dilated)[:, ::2, ::2], np.array(strided)
+    # At the lower and right border the padding of one sees what the other's does not.
+    inside = (slice(None), slice(3, -3), slice(3, -3))
+    assert coarse.std() > 0
+    np.testing.assert_allclose(fine[inside], coarse[inside], atol=1e-4 * coarse.max())
+
+
+def test_pool_that_would_have_to_dilate_is_refused():
+    with pytest.raises(ValueError, match="block5_pool would have to dilate"):
+        dilate(build_encoder("vgg16", None), 8)
+
+
 def test_dilation_keeps_the_weights():
     encoder = build_encoder("mobilenetv2", None)
     for ours, theirs in zip(dilate(encoder, 8).get_weights(), encoder.get_weights(), strict=True):

@@ -139,11 +139,11 @@ def encode(
 ) -> list[keras.KerasTensor]:
     """Features of `images` at strides 2, 4, 8, 16 and 32, finest first.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255]; preprocesses them; returns five tensors `(N, h, w, C)`.
-    The layers are one nested model named "encoder". With `output_stride` 16 or 8 the features
-    beyond it keep that stride, their convolutions dilated instead.
+    Takes RGB `(N, H, W, 3)` in [0, 255]; preprocesses them; returns tensors `(N, h, w, C)`. The
+    layers are one nested model named "encoder". With `output_stride` 16 the last stage is left out,
+    and there are four features; with 8 the last of the four is at stride 8 too, its stage dilated.
 
-    Raises `ValueError` when `backbone` is not one of `BACKBONES`, or cannot reach `output_stride`.
+    Raises `ValueError` when `backbone` is not one of `BACKBONES`.
     """
     if backbone not in BACKBONES:
         near = difflib.get_close_matches(str(backbone).lower(), BACKBONES, n=3, cutoff=0.4)
@@ -151,16 +151,18 @@ def encode(
         raise ValueError(
             f"`backbone` must be one of {', '.join(BACKBONES)}. Received: {backbone!r}.{hint}"
         )
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"`output_stride` must be 8, 16 or 32. Received: {output_stride!r}.")
-    encoder = build_encoder(backbone, "imagenet" if weights == "imagenet" else None)
-    if output_stride < 32:
+    encoder = build_encoder(
+        backbone,
+        "imagenet" if weights == "imagenet" else None,
+        stages=5 if output_stride == 32 else 4,
+    )
+    if output_stride == 8:
         encoder = dilate(encoder, output_stride)
     return encoder(BACKBONES[backbone].preprocess(images))
 
 
-def build_encoder(backbone: str, weights: str | None) -> keras.Model:
-    """The backbone up to its last tap, from preprocessed images to a list of five features."""
+def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.Model:
+    """The backbone from preprocessed images to a list of its first `stages` features."""
     row = BACKBONES[backbone]
     with warnings.catch_warnings():
         # Keras says that it takes the 224 x 224 weights where the input has no fixed size: as
@@ -177,7 +179,7 @@ def build_encoder(backbone: str, weights: str | None) -> keras.Model:
                 f"`weights='imagenet'` could not be downloaded: {error} Check the network, or pass "
                 "`weights=None` or the path of a weights file."
             ) from error
-    features = [network.get_layer(tap).output for tap in row.taps]
+    features = [network.get_layer(tap).output for tap in row.taps[:stages]]
     return keras.Model(network.input, features, name="encoder")
 
 
@@ -189,9 +191,9 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
     the strided encoder samples, the features are the same, save where squeeze and excitation
     averages over more positions.
 
-    Raises `ValueError` when a pooling layer stands in the way: pooling cannot dilate.
+    A max pool may stride no more too, but there is none that dilates: raises `ValueError` when one
+    follows.
     """
-    outputs = list(encoder.outputs)
     strides = {encoder.input._keras_history.operation.name: 1}
     configs: dict[str, dict[str, Any]] = {}
     paddings: dict[str, Any] = {}
@@ -201,12 +203,9 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
         strides[layer.name] = stride * _own_stride(layer)
         beyond = strides[layer.name] > output_stride
         if isinstance(layer, layers.MaxPooling2D) and beyond:
-            if layer is not outputs[-1]._keras_history.operation:
-                raise ValueError(
-                    "`output_stride` must be 16 or 32 for a backbone with max pools, because "
-                    f"pooling layers cannot dilate. Received: {output_stride}."
-                )
-            outputs[-1] = outputs[-2]
+            if stride > output_stride:
+                raise ValueError(f"{layer.name} would have to dilate, which no pooling layer can.")
+            configs[layer.name] = {"strides": 1, "padding": "same"}
         elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)) and beyond:
             rate = stride // output_stride
             configs[layer.name] = {"strides": 1, "dilation_rate": rate}
@@ -228,9 +227,7 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
             x = layers.ZeroPadding2D(paddings[layer.name], name=f"{layer.name}_pad")(x)
         return layer(x, *args, **kwargs)
 
-    dilated = keras.models.clone_model(
-        keras.Model(encoder.input, outputs, name=encoder.name), None, rebuild, call
-    )
+    dilated = keras.models.clone_model(encoder, None, rebuild, call)
     dilated.set_weights(encoder.get_weights())
     return dilated
 

@@ -43,6 +43,13 @@ def positive_integer(name: str, value: int) -> int:
     return value
 
 
+def atrous_stride(value: int) -> int:
+    """The output stride `value`, which must be 8 or 16."""
+    if value not in (8, 16):
+        raise ValueError(f"`output_stride` must be 8 or 16. Received: {value!r}.")
+    return value
+
+
 def widths(name: str, values: Sequence[int], most: int) -> Sequence[int]:
     """`values`, which must be one to `most` positive integers."""
     if (

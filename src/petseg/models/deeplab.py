@@ -7,6 +7,7 @@ from keras import layers
 
 from petseg.backbones import encode
 from petseg.models.blocks import (
+    atrous_stride,
     classify,
     conv_bn_relu,
     image_input,
@@ -27,7 +28,7 @@ def deeplabv3(
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
     ignore_class: int | None = None,
-    output_stride: int = 16,
+    output_stride: int = 8,
     atrous_rates: Sequence[int] = (6, 12, 18),
     decoder_filters: int = 128,
     dropout: float = 0.1,
@@ -37,15 +38,17 @@ def deeplabv3(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    `output_stride` (8, 16 or 32) is that of the encoder; `atrous_rates` those of the pyramid at
-    output stride 16, doubled at 8 and halved at 32; `decoder_filters` the width of its branches;
-    `dropout` the share of channels set to zero after it. Unlike the paper, the atrous convolutions
-    are depthwise separable, as in DeepLabV3+. The other arguments are those of `unet`.
+    `output_stride` (8 or 16) is that of the encoder; `atrous_rates` those of the pyramid at output
+    stride 16, doubled at 8; `decoder_filters` the width of its branches; `dropout` the share of
+    channels set to zero after it. Unlike the paper's, the encoder ends before the backbone's stage
+    of stride 32, which classifies better than it locates, so that stride 16 dilates nothing; and
+    the atrous convolutions are depthwise separable, as in DeepLabV3+. The other arguments are those
+    of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
     images = image_input(image_shape)
-    x = encode(images, backbone, weights, output_stride)[-1]
+    x = encode(images, backbone, weights, atrous_stride(output_stride))[-1]
     x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
     return segmenter(
         images, classify(x, num_classes), "deeplabv3", weights, class_names, ignore_class
@@ -72,7 +75,7 @@ def deeplabv3_plus(
     3.1). Input, output, the other arguments and errors are those of `deeplabv3`.
     """
     images = image_input(image_shape)
-    features = encode(images, backbone, weights, output_stride)
+    features = encode(images, backbone, weights, atrous_stride(output_stride))
     low_level_filters = positive_integer("low_level_filters", low_level_filters)
     low_level = conv_bn_relu(features[1], low_level_filters, 1, name="low_level")
     x = _atrous_pyramid(features[-1], output_stride, atrous_rates, decoder_filters, dropout)

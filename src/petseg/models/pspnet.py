@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from petseg.backbones import encode
 from petseg.models.blocks import (
+    atrous_stride,
     classify,
     conv_bn_relu,
     image_input,
@@ -27,7 +28,7 @@ def pspnet(
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
     ignore_class: int | None = None,
-    output_stride: int = 16,
+    output_stride: int = 8,
     bin_sizes: Sequence[int] = (1, 2, 3, 6),
     decoder_filters: int = 128,
     dropout: float = 0.1,
@@ -37,22 +38,21 @@ def pspnet(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    `bin_sizes` are the sides of the pyramid's grids; `output_stride` (8, 16 or 32) that of the
-    encoder, dilated where it is less than 32; `decoder_filters` the width of the convolution after
-    the pyramid; `dropout` the share of its channels set to zero in training. The paper has an
-    output stride of 8 and an auxiliary loss, which is left out here. The other arguments are those
-    of `unet`.
+    `bin_sizes` are the sides of the pyramid's grids, whose levels share `decoder_filters` channels;
+    as many has the convolution after the pyramid; `dropout` is the share of them set to zero in
+    training. The encoder is that of `deeplabv3`, with its `output_stride`; the paper's auxiliary
+    loss is left out. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
     filters = positive_integer("decoder_filters", decoder_filters)
     bin_sizes = widths("bin_sizes", bin_sizes, most=8)
     images = image_input(image_shape)
-    x = encode(images, backbone, weights, output_stride)[-1]
+    x = encode(images, backbone, weights, atrous_stride(output_stride))[-1]
     pyramid = [x]
     for bins in bin_sizes:
         level = GridAveragePooling2D(bins, name=f"pool{bins}")(x)
-        level = conv_bn_relu(level, x.shape[-1] // len(bin_sizes), 1, name=f"pool{bins}_conv")
+        level = conv_bn_relu(level, max(1, filters // len(bin_sizes)), 1, name=f"pool{bins}_conv")
         pyramid.append(upsample_like(level, x))
     x = layers.Concatenate(name="pyramid")(pyramid)
     x = conv_bn_relu(x, filters, name="decoder_conv")

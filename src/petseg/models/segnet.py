@@ -34,17 +34,17 @@ def segnet(
     Each step brings the features to the channels of the encoder's next finer ones, unpools them to
     where those have their maxima, and convolves. With `vgg16` the maxima are those of its own max
     pools; a backbone that strides instead has none, and the maxima of the features before the
-    stride stand in. The decoder ends at `output_stride` (2, 4 or 8), whence the logits are resized;
-    its convolutions are depthwise separable, which the paper's are not. The other arguments are
-    those of `unet`.
+    stride stand in. The encoder ends at stride 16, the decoder at `output_stride` (2, 4 or 8),
+    whence the logits are resized; its convolutions are depthwise separable, which the paper's are
+    not. The other arguments are those of `unet`.
 
     Raises `ValueError` when an argument is out of its range.
     """
     if output_stride not in (2, 4, 8):
         raise ValueError(f"`output_stride` must be 2, 4 or 8. Received: {output_stride!r}.")
     images = image_input(image_shape)
-    *finer, x = encode(images, backbone, weights)
-    steps = {2: 4, 4: 3, 8: 2}[output_stride]
+    *finer, x = encode(images, backbone, weights, output_stride=16)
+    steps = {2: 3, 4: 2, 8: 1}[output_stride]
     for step, before_pool in enumerate(list(reversed(finer))[:steps], start=1):
         filters = before_pool.shape[-1]
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
