@@ -1,0 +1,141 @@
+"""Times a Keras model on the command of `speed.py`: one JSON line in, one out.
+
+python keras_worker.py petseg:unet
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def textbook_unet():
+    """The U-Net that tutorials build: resize, concatenate, two 3 x 3 convolutions, to stride 1."""
+    import keras
+    from keras import layers
+
+    images = keras.Input((None, None, 3))
+    network = keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_tensor=layers.Rescaling(1 / 127.5, -1)(images)
+    )
+    taps = ("block_13_expand_relu", "block_6_expand_relu", "block_3_expand_relu")
+    skips = [network.get_layer(tap).output for tap in (*taps, "block_1_expand_relu")] + [images]
+    x = network.get_layer("block_16_project").output
+    for skip, filters in zip(skips, (256, 128, 64, 48, 32), strict=True):
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        x = layers.Concatenate()([x, skip])
+        for _ in range(2):
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+    model = keras.Model(images, layers.Conv2D(3, 1)(x))
+    encoder = [layer for layer in network.layers if layer.name != "input_layer"]
+    return model, encoder
+
+
+def build(name):
+    """The compiled model, and what to freeze of it."""
+    import keras
+
+    maker, _, model_name = name.partition(":")
+    if maker == "petseg":
+        import petseg
+
+        model = petseg.MODELS[model_name](weights=None)
+        return model, [model.get_layer("encoder")]
+    if maker == "textbook":
+        model, encoder = textbook_unet()
+    elif maker == "keras_hub":
+        import keras_hub
+
+        # The lightest encoder that it takes; its only preset has ResNet-50.
+        resnet18 = keras_hub.models.ResNetBackbone(
+            input_conv_filters=[64],
+            input_conv_kernel_sizes=[7],
+            stackwise_num_filters=[64, 128, 256, 512],
+            stackwise_num_blocks=[2, 2, 2, 2],
+            stackwise_num_strides=[1, 2, 2, 2],
+            block_type="basic_block",
+        )
+        backbone = keras_hub.models.DeepLabV3Backbone(
+            image_encoder=resnet18,
+            spatial_pyramid_pooling_key="P5",
+            upsampling_size=8,
+            dilation_rates=[6, 12, 18],
+        )
+        model = keras_hub.models.DeepLabV3ImageSegmenter(backbone=backbone, num_classes=3)
+        encoder = [resnet18]
+    model.compile(
+        optimizer=keras.optimizers.Adam(),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy()],
+        jit_compile=False,
+    )
+    return model, encoder
+
+
+class Worker:
+    """The model, in the state of the task it was last asked for."""
+
+    def __init__(self, name):
+        import keras
+
+        keras.utils.set_random_seed(0)
+        self.model, self.encoder = build(name)
+        self.state = None
+
+    def describe(self):
+        import keras
+        import tensorflow as tf
+
+        versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+        return {"parameters": self.model.count_params(), "versions": versions}
+
+    def prepare(self, task):
+        if task == self.state:
+            return
+        if task != "predict":
+            for layer in self.encoder:
+                layer.trainable = task == "full"
+            self.model.compile_from_config(self.model.get_compile_config())
+        self.state = task
+
+    def batches(self, size, batch, steps):
+        import numpy as np
+        import tensorflow as tf
+
+        rng = np.random.default_rng(0)
+        images = tf.constant(rng.uniform(0, 255, (batch, size, size, 3)), tf.float32)
+        masks = tf.constant(rng.integers(0, 3, (batch, size, size, 1)), tf.int32)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its thread ends late, by up to as long as it has run
+        return tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
+
+    def run(self, task, size, batch, steps):
+        self.prepare(task)
+        data = self.batches(size, batch, steps)
+        start = time.perf_counter()
+        if task == "predict":
+            self.model.predict(data, verbose=0)
+        else:
+            self.model.fit(data, verbose=0, shuffle=False)
+        return time.perf_counter() - start
+
+
+def main():
+    start = time.perf_counter()
+    worker = Worker(sys.argv[1])
+    ready = {"seconds": time.perf_counter() - start, **worker.describe()}
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the libraries print is no answer
+    print(json.dumps(ready), file=out, flush=True)
+    for line in sys.stdin:
+        seconds = worker.run(**json.loads(line))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mib": round(peak)}), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Times a model of segmentation_models_pytorch on the command of `speed.py`: one JSON line each.
+
+python torch_worker.py Unet [--compile]
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+
+class Worker:
+    """The model, in the state of the task it was last asked for."""
+
+    def __init__(self, architecture, compiled):
+        import segmentation_models_pytorch as smp
+        import torch
+
+        torch.manual_seed(0)
+        self.torch = torch
+        model = getattr(smp, architecture)("mobilenet_v2", encoder_weights=None, classes=3)
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.bare = model.to(memory_format=torch.channels_last)
+        self.model = torch.compile(self.bare) if compiled else self.bare
+        self.state = None
+        self.versions = {"torch": torch.__version__, "smp": smp.__version__}
+
+    def describe(self):
+        return {"parameters": self.parameters, "versions": self.versions}
+
+    def prepare(self, task):
+        if task == self.state:
+            return
+        self.bare.train(task != "predict")
+        for parameter in self.bare.encoder.parameters():
+            parameter.requires_grad = task == "full"
+        if task == "frozen":
+            self.bare.encoder.eval()
+        trainable = [p for p in self.bare.parameters() if p.requires_grad]
+        self.optimizer = self.torch.optim.Adam(trainable)
+        self.state = task
+
+    def run(self, task, size, batch, steps):
+        torch = self.torch
+        self.prepare(task)
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(batch, 3, size, size, generator=generator)
+        images = images.to(memory_format=torch.channels_last)
+        masks = torch.randint(0, 3, (batch, size, size), generator=generator)
+        loss_of = torch.nn.CrossEntropyLoss()
+        start = time.perf_counter()
+        for _ in range(steps):
+            if task == "predict":
+                with torch.inference_mode():
+                    self.model(images)
+                continue
+            self.optimizer.zero_grad()
+            loss = loss_of(self.model(images), masks)
+            loss.backward()
+            self.optimizer.step()
+        return time.perf_counter() - start
+
+
+def main():
+    start = time.perf_counter()
+    worker = Worker(sys.argv[1], "--compile" in sys.argv)
+    ready = {"seconds": time.perf_counter() - start, **worker.describe()}
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the libraries print is no answer
+    print(json.dumps(ready), file=out, flush=True)
+    for line in sys.stdin:
+        seconds = worker.run(**json.loads(line))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mib": round(peak)}), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
