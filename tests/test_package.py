@@ -44,7 +44,7 @@ PUBLIC = {
 # What each part may import of the others. Data flows one way, data -> model -> training ->
 # evaluation -> prediction -> report, and data and models meet only as arguments.
 MAY_IMPORT = {
-    "backbones": set(),
+    "backbones": {"normalization"},
     "boundaries": set(),
     "data": {"images"},
     "environment": set(),
@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "images": set(),
     "losses": set(),
     "metrics": set(),
-    "models": {"backbones", "losses", "metrics"},
+    "models": {"backbones", "losses", "metrics", "normalization"},
+    "normalization": set(),
     "prediction": {"boundaries", "images"},
     "report": {"evaluation", "prediction", "scores", "sheets"},
     "runs": {"files"},

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import applications, layers, ops, tree
 
+from petseg.normalization import FusedBatchNormalization
+
 
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to [-1, 1], as the MobileNets were trained."""
@@ -180,7 +182,17 @@ def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.
                 "`weights=None` or the path of a weights file."
             ) from error
     features = [network.get_layer(tap).output for tap in row.taps[:stages]]
-    return keras.Model(network.input, features, name="encoder")
+    encoder = keras.Model(network.input, features, name="encoder")
+    fused = keras.models.clone_model(encoder, clone_function=_fused)
+    fused.set_weights(encoder.get_weights())
+    return fused
+
+
+def _fused(layer: keras.Layer) -> keras.Layer:
+    """The same layer anew, with batch normalization in one pass."""
+    is_norm = isinstance(layer, layers.BatchNormalization)
+    kind = FusedBatchNormalization if is_norm else type(layer)
+    return kind.from_config(layer.get_config())
 
 
 def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:

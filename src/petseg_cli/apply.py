@@ -1,5 +1,6 @@
 """`petseg evaluate` and `petseg predict`: a trained model at work."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,7 +92,10 @@ def _load(path: Path) -> "keras.Model":
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file {path}.")
-    return keras.saving.load_model(path)
+    with warnings.catch_warnings():
+        # A model saved before it was trained; nothing here needs the optimizer.
+        warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+        return keras.saving.load_model(path)
 
 
 def _transparent_class(network: "keras.Model") -> int | None:

@@ -9,6 +9,7 @@ import keras
 from keras import layers, ops
 
 from petseg.metrics import MeanIoU
+from petseg.normalization import FusedBatchNormalization
 
 MIN_SIZE = 32
 
@@ -76,7 +77,7 @@ def conv_bn_relu(
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    x = layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    x = FusedBatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -90,18 +91,20 @@ def separable_conv_bn_relu(
     x = layers.DepthwiseConv2D(
         3, padding="same", dilation_rate=dilation_rate, use_bias=False, name=f"{name}_depthwise"
     )(x)
-    x = layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_depthwise_bn")(x)
+    x = FusedBatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_depthwise_bn")(x)
     x = layers.ReLU(name=f"{name}_depthwise_relu")(x)
     return conv_bn_relu(x, filters, 1, name=name)
 
 
-def classify(x: keras.KerasTensor, num_classes: int, name: str = "logits") -> keras.KerasTensor:
-    """Logits of each position: a 1 x 1 convolution, float32 under any dtype policy."""
+def classify(
+    x: keras.KerasTensor, num_classes: int, name: str = "logits", kernel_size: int = 1
+) -> keras.KerasTensor:
+    """Logits of each position: a convolution, float32 under any dtype policy."""
     if not isinstance(num_classes, int) or num_classes < 2:
         raise ValueError(
             f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}."
         )
-    return layers.Conv2D(num_classes, 1, dtype="float32", name=name)(x)
+    return layers.Conv2D(num_classes, kernel_size, padding="same", dtype="float32", name=name)(x)
 
 
 @keras.saving.register_keras_serializable("petseg")

@@ -98,6 +98,6 @@ def _fuse_scores(
     scores = classify(x, num_classes, name="scores")
     for step, skip in enumerate(reversed(skips), start=1):
         scores = upsample_like(scores, skip, dtype="float32")
-        skip_scores = classify(skip, num_classes, name=f"skip{step}_scores")
+        skip_scores = classify(skip, num_classes, name=f"skip{step}_scores", kernel_size=3)
         scores = layers.Add(dtype="float32", name=f"fused{step}_scores")([scores, skip_scores])
     return scores
