@@ -28,7 +28,7 @@ def deeplabv3(
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
     ignore_class: int | None = None,
-    output_stride: int = 8,
+    output_stride: int = 16,
     atrous_rates: Sequence[int] = (6, 12, 18),
     decoder_filters: int = 128,
     dropout: float = 0.1,
