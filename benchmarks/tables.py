@@ -1,4 +1,4 @@
-"""Writes the tables of README.md from the records in docs/results/: `tables.py [--check]`."""
+"""Writes the tables of README.md and docs/*.md from docs/results: `tables.py [--check]`."""
 
 import argparse
 import json
@@ -31,13 +31,79 @@ def trained() -> str:
                 f"{record['training_seconds'] / 60:.0f} min",
             ]
         )
-    return table(heading + "pixel accuracy, boundary F1, training", rows)
+    return table(heading + "pixel accuracy, boundary F1, training", rows, words=2)
 
 
-def table(heading: str, rows: list[list[str]]) -> str:
-    """A table in Markdown, words to the left and numbers to the right."""
+def variants() -> str:
+    """What the choices inside each architecture give and cost, the default of each first."""
+    record = read(RESULTS / "variants.json")
+    rows = []
+    for call, row in record["rows"].items():
+        model, _, arguments = call.removesuffix(")").partition("(")
+        rows.append(
+            [
+                f"`{model}`",
+                f"`{arguments.replace(', ', '`, `')}`" if arguments else "default",
+                f"{row['parameters'] / 1e6:.1f} M",
+                f"{row['mean_iou']:.3f}",
+                *(f"{row['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
+                f"{row['frozen_step_speed']:.2f}",
+            ]
+        )
+    order = list(dict.fromkeys(row[0] for row in rows))
+    rows.sort(key=lambda row: order.index(row[0]))
+    return table(
+        "network, arguments, parameters, mean IoU, pet, background, border, speed", rows, words=2
+    )
+
+
+def speed() -> str:
+    """Images a second of petseg and its peers, and the ratio."""
+    record = read(RESULTS / "speed.json")
+    cases: list[str] = []
+    rows = []
+    for model, result in record["results"].items():
+        for name, row in result["rows"].items():
+            cases = cases or [case for case in row if isinstance(row[case], dict)]
+            cells = []
+            for case in cases:
+                cell = f"{row[case]['images_per_second']:.0f}"
+                if "petseg_is_faster_by" in row[case]:
+                    cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
+                cells.append(cell)
+            ours = name == "petseg"
+            label = f"`petseg.{model}`" if ours else name
+            rows.append([label, f"{row['parameters'] / 1e6:.1f} M", *cells])
+    cases = [
+        f"{task} {size.split('x')[0]}" + (" (1)" if batch == "batch 1" else "")
+        for task, size, batch in (case.split(", ") for case in cases)
+    ]
+    return table(", ".join(["network", "parameters", *cases]), rows)
+
+
+def pipeline() -> str:
+    """Images a second, CPU time and cache of each way to read the training photos."""
+    names = {
+        "petseg": "petseg",
+        "tutorial": "`tf.data` tutorial",
+        "tutorial, cached": "`tf.data` tutorial, cached",
+        "torch": "torch `DataLoader`, 2 workers",
+        "fastest training step": "the fastest training step takes",
+    }
+    rows = []
+    for size, results in read(RESULTS / "pipeline.json")["results"].items():
+        for kind, name in names.items():
+            row = results[kind]
+            cache = f"{row['cache_mib']:,} MiB" if "cached" in kind or kind == "petseg" else ""
+            cells = [f"{row['images_per_second']:,}", f"{row['cpu_ms_per_image']:.2f} ms", cache]
+            rows.append([name, size, *cells])
+    return table("pipeline, size, images a second, CPU an image, cache", rows)
+
+
+def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
+    """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
     names = heading.split(", ")
-    rule = [":---" if rows[0][k].startswith("`") else "---:" for k in range(len(names))]
+    rule = [":---" if k < words else "---:" for k in range(len(names))]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, rule, *rows))
 
 
@@ -45,12 +111,14 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+MAKERS = {"trained": trained, "variants": variants, "speed": speed, "pipeline": pipeline}
+
+
 def with_tables(text: str) -> str:
     """The text with each block between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
-    makers = {"trained": trained}
     return re.sub(
         r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)",
-        lambda match: match[1] + "\n" + makers[match[2]]() + "\n" + match[3],
+        lambda match: match[1] + "\n" + MAKERS[match[2]]() + "\n" + match[3],
         text,
         flags=re.DOTALL,
     )
@@ -60,12 +128,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it would")
     args = parser.parse_args()
-    readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    after = with_tables(before)
-    if args.check and after != before:
-        sys.exit("README.md does not agree with docs/results: run benchmarks/tables.py")
-    readme.write_text(after, encoding="utf-8")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        before = page.read_text(encoding="utf-8")
+        after = with_tables(before)
+        if args.check and after != before:
+            sys.exit(f"{page.name} does not agree with docs/results: run benchmarks/tables.py")
+        page.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

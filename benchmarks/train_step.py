@@ -46,16 +46,25 @@ def images_per_second(run, images):
     return images / (time.perf_counter() - start)
 
 
-def measure(models, image_size, batch_size, steps, rounds):
+def same_batch(image_size, batch_size, steps):
+    """A dataset of one random batch, `steps` times."""
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.uniform(0, 255, (batch_size, *image_size, 3)), tf.float32)
-    masks = tf.constant(rng.integers(0, 3, (batch_size, *image_size, 1)), tf.int32)
+    shape = (batch_size, image_size, image_size)
+    images = tf.constant(rng.uniform(0, 255, (*shape, 3)), tf.float32)
+    masks = tf.constant(rng.integers(0, 3, (*shape, 1)), tf.int32)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread ends late, by up to as long as it has run
-    batches = tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
+    return tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
+
+
+TASKS = ("frozen", "full", "predict")
+
+
+def measure(models, image_size, batch_size, steps, rounds, tasks=TASKS):
+    batches = same_batch(image_size, batch_size, steps)
     count = steps * batch_size
-    speeds = {name: {"frozen": [], "full": [], "predict": []} for name in models}
-    for task in ("frozen", "full", "predict"):
+    speeds = {name: {task: [] for task in tasks} for name in models}
+    for task in tasks:
         runs = {}
         for name, model in models.items():
             if task == "predict":
@@ -86,8 +95,7 @@ def main():
     models = {"bare encoder": bare_encoder(args.backbone)}
     for name in args.models:
         models[name] = petseg.MODELS[name](backbone=args.backbone, weights=None)
-    size = (args.image_size, args.image_size)
-    speeds = measure(models, size, args.batch_size, args.steps, args.rounds)
+    speeds = measure(models, args.image_size, args.batch_size, args.steps, args.rounds)
     rows = {
         name: {
             "parameters": models[name].count_params(),
