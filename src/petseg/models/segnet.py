@@ -1,5 +1,6 @@
 """SegNet (Badrinarayanan et al., arXiv:1511.00561)."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,25 +66,25 @@ class MaxUnpooling2D(layers.Layer):
     def call(self, x: Any, before_pool: Any) -> Any:
         height, width = ops.shape(before_pool)[1:3]
         rows, columns = ops.shape(x)[1:3]
-        # The last window of an odd size reaches beyond the features, and takes nothing there.
-        lowest = ops.cast(float("-inf"), before_pool.dtype)
-        one_more = ((0, 0), (0, 1), (0, 1), (0, 0))
-        padded = ops.pad(before_pool, one_more, constant_values=lowest)
-        padded = padded[:, : 2 * rows, : 2 * columns]
-        first, second = padded[:, 0::2], padded[:, 1::2]
-        corners = (first[:, :, 0::2], first[:, :, 1::2], second[:, :, 0::2], second[:, :, 1::2])
-        maximum = ops.max(ops.stack(corners), axis=0)
-        taken = ops.zeros_like(maximum, dtype="bool")
+        # The last window of an odd size reaches beyond the features, and takes nothing there; or
+        # the pooling rounded down and left the last row and column out, which get zeros.
+        missing = _positive(2 * rows - height), _positive(2 * columns - width)
+        left_out = _positive(height - 2 * rows), _positive(width - 2 * columns)
+        windows = ops.pad(before_pool, _after(*missing), constant_values=float("-inf"))
+        windows = windows[:, : 2 * rows, : 2 * columns]
+        windows = ops.reshape(windows, (-1, rows, 2, columns, 2, x.shape[-1]))
+        corners = [windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
+        maximum = functools.reduce(ops.maximum, corners)
+        free = ops.ones_like(maximum, dtype="bool")
         placed = []
         for corner in corners:
-            here = (corner == maximum) & ops.logical_not(taken)
-            taken = taken | here
-            placed.append(x * ops.cast(here, x.dtype))
-        top = _interleave(placed[0], placed[1], axis=2)
-        bottom = _interleave(placed[2], placed[3], axis=2)
-        unpooled = _interleave(top, bottom, axis=1)
-        # A pooling that rounds down leaves the last odd row and column out: they get zeros.
-        return ops.pad(unpooled, one_more)[:, :height, :width]
+            here = (corner == maximum) & free
+            free = free & ~here
+            placed.append(ops.where(here, x, ops.zeros_like(x)))
+        top, bottom = ops.stack(placed[:2], axis=3), ops.stack(placed[2:], axis=3)
+        unpooled = ops.stack([top, bottom], axis=2)  # (N, rows, 2, columns, 2, C)
+        unpooled = ops.reshape(unpooled, (-1, 2 * rows, 2 * columns, x.shape[-1]))
+        return ops.pad(unpooled, _after(*left_out))[:, :height, :width]
 
     def compute_output_shape(
         self, x_shape: tuple[Any, ...], before_pool_shape: tuple[Any, ...]
@@ -91,8 +92,11 @@ class MaxUnpooling2D(layers.Layer):
         return (*before_pool_shape[:3], x_shape[3])
 
 
-def _interleave(a: Any, b: Any, axis: int) -> Any:
-    """`a` and `b` in turn along `axis`."""
-    shape = list(ops.shape(a))
-    shape[axis] = 2 * shape[axis]
-    return ops.reshape(ops.stack([a, b], axis=axis + 1), shape)
+def _positive(difference: Any) -> Any:
+    """1 of a difference of 1, 0 of one of 0 or -1; of tensors and integers alike."""
+    return (difference + 1) // 2
+
+
+def _after(rows: Any, columns: Any) -> tuple[tuple[Any, Any], ...]:
+    """Paddings of `(N, H, W, C)` below and to the right."""
+    return ((0, 0), (0, rows), (0, columns), (0, 0))
