@@ -57,49 +57,6 @@ def variants() -> str:
     )
 
 
-def speed() -> str:
-    """Images a second of petseg and its peers, and the ratio."""
-    record = read(RESULTS / "speed.json")
-    cases: list[str] = []
-    rows = []
-    for model, result in record["results"].items():
-        for name, row in result["rows"].items():
-            cases = cases or [case for case in row if isinstance(row[case], dict)]
-            cells = []
-            for case in cases:
-                cell = f"{row[case]['images_per_second']:.0f}"
-                if "petseg_is_faster_by" in row[case]:
-                    cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
-                cells.append(cell)
-            ours = name == "petseg"
-            label = f"`petseg.{model}`" if ours else name
-            rows.append([label, f"{row['parameters'] / 1e6:.1f} M", *cells])
-    cases = [
-        f"{task} {size.split('x')[0]}" + (" (1)" if batch == "batch 1" else "")
-        for task, size, batch in (case.split(", ") for case in cases)
-    ]
-    return table(", ".join(["network", "parameters", *cases]), rows)
-
-
-def pipeline() -> str:
-    """Images a second, CPU time and cache of each way to read the training photos."""
-    names = {
-        "petseg": "petseg",
-        "tutorial": "`tf.data` tutorial",
-        "tutorial, cached": "`tf.data` tutorial, cached",
-        "torch": "torch `DataLoader`, 2 workers",
-        "fastest training step": "the fastest training step takes",
-    }
-    rows = []
-    for size, results in read(RESULTS / "pipeline.json")["results"].items():
-        for kind, name in names.items():
-            row = results[kind]
-            cache = f"{row['cache_mib']:,} MiB" if "cached" in kind or kind == "petseg" else ""
-            cells = [f"{row['images_per_second']:,}", f"{row['cpu_ms_per_image']:.2f} ms", cache]
-            rows.append([name, size, *cells])
-    return table("pipeline, size, images a second, CPU an image, cache", rows)
-
-
 def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
     """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
     names = heading.split(", ")
@@ -111,7 +68,7 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-MAKERS = {"trained": trained, "variants": variants, "speed": speed, "pipeline": pipeline}
+MAKERS = {"trained": trained, "variants": variants}
 
 
 def with_tables(text: str) -> str:

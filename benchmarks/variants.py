@@ -32,6 +32,7 @@ VARIANTS = {
     "unet": [
         {},
         {"decoder_filters": (192, 128, 96)},
+        {"decoder_filters": (128, 96, 48)},
         {"decoder_filters": (96, 64, 64)},
         {"decoder_filters": (96, 64, 48, 32)},
     ],
@@ -39,18 +40,8 @@ VARIANTS = {
     "fcn16": [{}],
     "fcn32": [{}],
     "segnet": [{}, {"output_stride": 2}, {"output_stride": 8}],
-    "pspnet": [
-        {},
-        {"output_stride": 16},
-        {"decoder_filters": 256},
-        {"backbone": LAST_STAGE},
-    ],
-    "deeplabv3": [
-        {},
-        {"output_stride": 8},
-        {"decoder_filters": 256},
-        {"output_stride": 8, "backbone": LAST_STAGE},
-    ],
+    "pspnet": [{}, {"output_stride": 16}, {"backbone": LAST_STAGE}],
+    "deeplabv3": [{}, {"output_stride": 8}],
     "deeplabv3_plus": [{}, {"decoder_filters": 64}],
 }
 

@@ -97,6 +97,9 @@ def test_a_label_that_is_no_class_raises(labels):
         metric.update_state(labels, logits_of([[0, 0]], 3))
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="runs uncompiled, where the error comes at once"
+)
 def test_a_label_that_is_no_class_makes_compiled_results_nan():
     # Labels 1, 2, 3, as the trimaps have them: Keras's own metric would drop the threes.
     inputs = keras.Input((4, 4, 3))

@@ -47,8 +47,10 @@ class CrossEntropyDice(keras.losses.Loss):
             )
         labels = ops.squeeze(y_true, -1) if len(y_true.shape) == len(y_pred.shape) else y_true
         classes = ops.cast(labels, "int32")
+        is_class = (classes >= 0) & (classes < num_classes)
+        is_class = is_class & (ops.cast(classes, labels.dtype) == labels)
         # Rows of zeros where the label is no class: ignored pixels, or wrong ones.
-        truth = ops.one_hot(classes, num_classes, dtype=y_pred.dtype)
+        truth = ops.one_hot(ops.where(is_class, classes, -1), num_classes, dtype=y_pred.dtype)
         log_probabilities = ops.log_softmax(y_pred, axis=-1)
         cross_entropy = -ops.sum(truth * log_probabilities * self._weights(num_classes), axis=-1)
         weight = ops.sum(truth * self._weights(num_classes), axis=-1)
@@ -61,8 +63,7 @@ class CrossEntropyDice(keras.losses.Loss):
         size = ops.sum(truth, axis=axes) + ops.sum(probabilities, axis=axes)
         dice = 1.0 - ops.mean((2.0 * overlap + 1.0) / (size + 1.0))
 
-        valid = ops.cast(classes, labels.dtype) == labels
-        valid = valid & (classes >= 0) & (classes < num_classes)
+        valid = is_class
         if self.ignore_class is not None:
             valid = valid | (classes == self.ignore_class)
         return ops.where(valid, cross_entropy + dice, float("nan"))

@@ -94,7 +94,8 @@ class MeanIoU(keras.metrics.MeanIoU):
             counted = counted * ops.cast(weight != 0, "float32")
 
         # A product of one-hot rows, image by image: exact in float32 up to 4096 x 4096 pixels.
-        truth = ops.one_hot(classes, self.num_classes) * ops.expand_dims(counted, -1)
+        truth = ops.one_hot(ops.where(is_class, classes, -1), self.num_classes)
+        truth = truth * ops.expand_dims(counted, -1)
         predicted = ops.one_hot(argmax_class(logits), self.num_classes)
         counts = ops.matmul(ops.swapaxes(self._by_image(truth), 1, 2), self._by_image(predicted))
         self.total_cm.assign_add(ops.sum(ops.cast(counts, self.dtype), axis=0))
