@@ -43,7 +43,7 @@ def variants() -> str:
         rows.append(
             [
                 f"`{model}`",
-                f"`{arguments.replace(', ', '`, `')}`" if arguments else "default",
+                f"`{arguments}`" if arguments else "default",
                 f"{row['parameters'] / 1e6:.1f} M",
                 f"{row['mean_iou']:.3f}",
                 *(f"{row['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
@@ -51,7 +51,7 @@ def variants() -> str:
             ]
         )
     order = list(dict.fromkeys(row[0] for row in rows))
-    rows.sort(key=lambda row: order.index(row[0]))
+    rows.sort(key=lambda row: (order.index(row[0]), row[1] != "default"))
     return table(
         "network, arguments, parameters, mean IoU, pet, background, border, speed", rows, words=2
     )

@@ -32,7 +32,7 @@ VARIANTS = {
     "unet": [
         {},
         {"decoder_filters": (192, 128, 96)},
-        {"decoder_filters": (128, 96, 48)},
+        {"decoder_filters": (128, 96, 64)},
         {"decoder_filters": (96, 64, 64)},
         {"decoder_filters": (96, 64, 48, 32)},
     ],

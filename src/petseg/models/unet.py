@@ -24,7 +24,7 @@ def unet(
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
     ignore_class: int | None = None,
-    decoder_filters: Sequence[int] = (128, 96, 64),
+    decoder_filters: Sequence[int] = (128, 96, 48),
 ) -> keras.Model:
     """U-Net on a pretrained encoder (Ronneberger et al., arXiv:1505.04597).
 
