@@ -1,7 +1,8 @@
 """Speed of each architecture beside what one would use instead, on the same machine in one run.
 
 Every model is a process of its own, in the environment of its own library; they take turns, round
-after round, so that what the machine does beside weighs on all alike. Quote the ratios.
+after round, so that what the machine does beside weighs on all alike. Quote the ratios. A model
+whose record is in the JSON already is not measured again.
 
     bash benchmarks/make_peers.sh PEERS
     python benchmarks/speed.py --peers PEERS --out docs/results/speed.json
@@ -133,7 +134,11 @@ def main() -> None:
         "environment": environment(),
         "results": {},
     }
+    if args.out.exists():
+        record["results"] = json.loads(args.out.read_text(encoding="utf-8"))["results"]
     for model in args.models:
+        if model in record["results"]:
+            continue
         record["results"][model] = compare(
             model, COMPARISONS[model], args.peers, args.rounds, args.seconds
         )

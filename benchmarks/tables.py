@@ -57,6 +57,30 @@ def variants() -> str:
     )
 
 
+def speed() -> str:
+    """Images a second of petseg and its peers, and the ratio."""
+    record = read(RESULTS / "speed.json")
+    cases: list[str] = []
+    rows = []
+    for model, result in record["results"].items():
+        for name, row in result["rows"].items():
+            cases = cases or [case for case in row if isinstance(row[case], dict)]
+            cells = []
+            for case in cases:
+                cell = f"{row[case]['images_per_second']:.0f}"
+                if "petseg_is_faster_by" in row[case]:
+                    cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
+                cells.append(cell)
+            ours = name == "petseg"
+            label = f"`petseg.{model}`" if ours else name
+            rows.append([label, f"{row['parameters'] / 1e6:.1f} M", *cells])
+    cases = [
+        f"{task} {size.split('x')[0]}" + (" (1)" if batch == "batch 1" else "")
+        for task, size, batch in (case.split(", ") for case in cases)
+    ]
+    return table(", ".join(["network", "parameters", *cases]), rows)
+
+
 def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
     """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
     names = heading.split(", ")
@@ -68,7 +92,7 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-MAKERS = {"trained": trained, "variants": variants}
+MAKERS = {"trained": trained, "variants": variants, "speed": speed}
 
 
 def with_tables(text: str) -> str:

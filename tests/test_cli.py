@@ -114,6 +114,9 @@ def test_train_leaves_model_figures_and_pictures(run_dir):
         found = petseg.Evaluation.from_json(json.dumps(result[split]))
         again = petseg.evaluate(model, dataset)
         np.testing.assert_array_equal(found.confusion, again.confusion)
+    keras.Model(model.inputs, model.outputs).load_weights(run_dir / "frozen.weights.h5")
+    before = petseg.Evaluation.from_json(json.dumps(result["before_fine_tuning"]["test"]))
+    np.testing.assert_array_equal(before.confusion, petseg.evaluate(model, splits.test).confusion)
     for picture in ("curves.png", "overlays.png"):
         with Image.open(run_dir / picture) as image:
             assert min(image.size) > 100

@@ -1,5 +1,6 @@
 """The examples, each as a user runs it: a process of its own, small settings."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,29 @@ def test_quickstart_compares_two_networks_and_draws(tmp_path):
         assert f"\n {network} " in printed
     written = {path.name for path in (tmp_path / "quickstart").iterdir()}
     assert written == {"unet_curves.png", "fcn8_curves.png", "masks.png"}
+
+
+def test_benchmark_compares_its_rows_and_trains_none_twice(tmp_path):
+    names = ["fcn32-mobilenet-224", "deeplabv3-mobilenetv2-128"]
+    small = ["--data", "synthetic", "--rows", *names]
+    printed = run_example("benchmark.py", *small, cwd=tmp_path)
+    folder = tmp_path / "runs" / "benchmark"
+    results = {name: folder / name / "result.json" for name in names}
+    for name, path in results.items():
+        assert f"\n {name} " in printed
+        result = json.loads(path.read_text())
+        assert result["settings"]["model"] == name.split("-")[0]
+        assert result["before_fine_tuning"]["test"] != result["test"]
+    assert set(json.loads((folder / "latency.json").read_text())) == set(names)
+    assert {path.stem for path in folder.glob("*.png")} == {
+        "classes",
+        "confusion",
+        "latency",
+        "masks",
+    }
+    written = [path.stat().st_mtime_ns for path in results.values()]
+    run_example("benchmark.py", *small, cwd=tmp_path)
+    assert [path.stat().st_mtime_ns for path in results.values()] == written
 
 
 def test_finetune_own_data_draws_a_demo_where_no_folder_is_given(tmp_path):

@@ -197,6 +197,7 @@ def test_a_killed_run_goes_on(tmp_path):
     assert [int(row["epoch"]) for row in rows] == list(range(6))
     assert {path.name for path in run_dir.iterdir()} == {
         "best.weights.h5",
+        "frozen.weights.h5",
         "history.csv",
         "run.json",
         "tensorboard",

@@ -82,8 +82,10 @@ class Run:
         backup = self._backup
         model.save_weights(backup)
         if is_best:
-            with whole_file(self.folder / "best.weights.h5") as part:
-                _bare(model).save_weights(part)
+            names = ["best"] + ["frozen"] * (row["stage"] == "frozen")
+            for name in names:
+                with whole_file(self.folder / f"{name}.weights.h5") as part:
+                    _bare(model).save_weights(part)
         self._write_state()
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old != backup:

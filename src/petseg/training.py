@@ -39,9 +39,9 @@ def finetune(
     class, weigh each pixel's loss.
 
     The model ends with the weights of the epoch that had the best mean IoU on `val`. `run_dir`
-    keeps these (`best.weights.h5`), the history (`history.csv`, and TensorBoard's where it is
-    installed) and, after each epoch, all that is needed to go on: the same call goes on from the
-    last finished epoch of a run that was killed.
+    keeps these (`best.weights.h5`), the best of before the thaw (`frozen.weights.h5`), the history
+    (`history.csv`, and TensorBoard's where it is installed) and, after each epoch, all that is
+    needed to go on: the same call goes on from the last finished epoch of a run that was killed.
 
     Returns one history over both stages, with the stage of each epoch under "stage". Raises
     `ValueError` when an argument is out of its range, when `run_dir` holds a run with other

@@ -84,7 +84,10 @@ class Record:
 
         `result.json` comes last: where it is, all is.
         """
-        from petseg import evaluate, plot_history
+        import keras
+
+        from petseg import plot_history
+        from petseg.complexity import multiply_adds
         from petseg.environment import environment
         from petseg.files import whole_file, write_json
 
@@ -94,10 +97,17 @@ class Record:
             "settings": self.settings,
             "environment": environment(),
             "parameters": model.count_params(),
+            "multiply_adds": multiply_adds(model, splits.train.element_spec[0].shape[1:3]),
             "training_seconds": round(sum(history.history.get("seconds", [])), 1),
-            "validation": json.loads(evaluate(model, splits.val).to_json()),
-            "test": json.loads(evaluate(model, splits.test).to_json()),
+            **_scores(model, splits),
         }
+        stages = history.history.get("stage", [])
+        if "frozen" in stages and "thawed" in stages:
+            trained = model.get_weights()
+            # The file holds no optimizer's state.
+            keras.Model(model.inputs, model.outputs).load_weights(self.folder / "frozen.weights.h5")
+            result["before_fine_tuning"] = _scores(model, splits)
+            model.set_weights(trained)
         if history.epoch:
             with whole_file(self.folder / "curves.png") as part:
                 plot_history(history).savefig(part, dpi=150)
@@ -129,6 +139,16 @@ def trained_size(model: Path) -> tuple[int, int] | None:
 def transparent_class(class_names: "tuple[str, ...]") -> int | None:
     """The class that shows the bare photo in pictures: the background, where there is one."""
     return class_names.index("background") if "background" in class_names else None
+
+
+def _scores(model: "keras.Model", splits: "Splits") -> dict[str, Any]:
+    """The evaluation on validation and test split, ready for JSON."""
+    from petseg import evaluate
+
+    return {
+        "validation": json.loads(evaluate(model, splits.val).to_json()),
+        "test": json.loads(evaluate(model, splits.test).to_json()),
+    }
 
 
 def _test_sheet(model: "keras.Model", splits: "Splits") -> Any:

@@ -32,6 +32,16 @@ class Loss(StrEnum):
     CROSS_ENTROPY_DICE = "cross-entropy-dice"
 
 
+class Optimizer(StrEnum):
+    """What takes the steps."""
+
+    ADAMW = "adamw"
+    ADAM = "adam"
+    AMSGRAD = "amsgrad"
+    RMSPROP = "rmsprop"
+    SGD = "sgd"
+
+
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `petseg models`.")],
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="The folder of this run.")],
@@ -54,6 +64,7 @@ def train(
     class_weights: Annotated[
         Any, typer.Option(parser=parse_numbers, metavar="W,W,...", help="One a class.")
     ] = None,
+    optimizer: Annotated[Optimizer, typer.Option(help="What takes the steps.")] = Optimizer.ADAMW,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
 ) -> None:
     """Fine-tune a network and evaluate it; RUN_DIR keeps model, figures, curves and masks.
@@ -74,6 +85,7 @@ def train(
         "learning_rate": learning_rate,
         "loss": loss,
         "class_weights": class_weights,
+        "optimizer": optimizer,
         "seed": seed,
     }
     record = Record(out, settings)
@@ -98,7 +110,7 @@ def train(
         class_names=splits.class_names,
         ignore_class=source.ignore_class,
     )
-    _compile(network, loss, class_weights, source.ignore_class)
+    _compile(network, optimizer, loss, class_weights, source.ignore_class)
     record.begin()
     history = petseg.finetune(
         network,
@@ -121,11 +133,12 @@ def train(
 
 def _compile(
     network: "keras.Model",
+    optimizer: Optimizer,
     loss: Loss,
     class_weights: tuple[float, ...] | None,
     ignore_class: int | None,
 ) -> None:
-    """Compiles again with the loss asked for and AdamW, and the metrics that are there."""
+    """Compiles again with the loss and optimizer asked for, and the metrics that are there."""
     import keras
 
     import petseg
@@ -136,6 +149,12 @@ def _compile(
         loss_function = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=ignore_class
         )
-    parts = {"optimizer": keras.optimizers.AdamW(), "loss": loss_function}
+    if optimizer is Optimizer.AMSGRAD:  # (Reddi et al., arXiv:1904.09237)
+        steps = keras.optimizers.Adam(amsgrad=True)
+    elif optimizer is Optimizer.SGD:
+        steps = keras.optimizers.SGD(momentum=0.9)
+    else:
+        steps = keras.optimizers.get(optimizer.value)
+    parts = {"optimizer": steps, "loss": loss_function}
     config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
     network.compile_from_config({**network.get_compile_config(), **config})
