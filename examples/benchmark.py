@@ -58,6 +58,12 @@ def rows() -> dict[str, dict[str, str]]:
     return {f"{row['model']}-{row['backbone']}-{row['size']}": row for row in cells}
 
 
+def short(name: str) -> str:
+    """The name without its backbone, `unet 224`: as much as a table or figure has room for."""
+    model, _, size = name.split("-")
+    return f"{model} {size}"
+
+
 def command(row: dict[str, str], folder: Path, args: argparse.Namespace) -> list[str]:
     """The `petseg train` of a row."""
     options = {
@@ -130,7 +136,7 @@ def class_bars(scores: dict[str, petseg.Evaluation]) -> Figure:
         values = [score.class_iou[class_name] for score in scores.values()]
         offset = 0.25 * (1 - index)
         axes.barh(places + offset, values, 0.23, color=COLOURS[index], label=class_name)
-    axes.set_yticks(places, list(scores))
+    axes.set_yticks(places, [short(name) for name in scores])
     axes.set_xlim(0, 1)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
     return figure
@@ -143,7 +149,7 @@ def accuracy_against_latency(
     for name, score in scores.items():
         axes.plot(milliseconds[name], score.mean_iou, "o", color=COLOURS[0])
         axes.annotate(
-            name,
+            short(name),
             (milliseconds[name], score.mean_iou),
             xytext=(5, 4),
             textcoords="offset points",
@@ -185,7 +191,7 @@ def masks(
     """The first photos of the test split, their truth, and every row's masks."""
     photos, truth = (np.asarray(part)[:SHEET_PHOTOS] for part in next(iter(pets.test)))
     predicted = {
-        name: petseg.predict(model, photos, image_size=sizes[name])
+        short(name): petseg.predict(model, photos, image_size=sizes[name])
         for name, model in models.items()
     }
     return prediction_sheet(list(photos), list(truth), predicted, pets.class_names)
@@ -222,12 +228,12 @@ def main() -> None:
     figures = {
         "classes": class_bars(scores),
         "latency": accuracy_against_latency(scores, milliseconds),
-        "confusion": confusion(best, scores[best]),
+        "confusion": confusion(short(best), scores[best]),
         "masks": masks(models, sizes, pets),
     }
     for name, figure in figures.items():
         figure.savefig(args.out / f"{name}.png", dpi=100)
-    Console().print(comparison_table(scores))
+    Console().print(comparison_table({short(name): score for name, score in scores.items()}))
     print(f"Weights, figures and pictures are in {args.out}/")
 
 
