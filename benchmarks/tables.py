@@ -14,7 +14,7 @@ def trained() -> str:
     """Every network that was trained by `petseg train`, the best first."""
     records = [read(path) for path in sorted(RESULTS.glob("*/result.json"))]
     records.sort(key=lambda record: -record["test"]["mean_iou"])
-    heading = "network, backbone, size, parameters, mean IoU, pet, background, border, "
+    heading = "network, backbone, size, parameters, multiply-adds, before fine-tuning, mean IoU, "
     rows = []
     for record in records:
         settings, test = record["settings"], record["test"]
@@ -24,6 +24,8 @@ def trained() -> str:
                 f"`{settings['backbone']}`",
                 "x".join(map(str, settings["image_size"])),
                 f"{record['parameters'] / 1e6:.1f} M",
+                f"{record['multiply_adds'] / 1e6:.0f} M",
+                f"{record['before_fine_tuning']['test']['mean_iou']:.3f}",
                 f"**{test['mean_iou']:.3f}**",
                 *(f"{test['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
                 f"{test['pixel_accuracy']:.3f}",
@@ -31,7 +33,8 @@ def trained() -> str:
                 f"{record['training_seconds'] / 60:.0f} min",
             ]
         )
-    return table(heading + "pixel accuracy, boundary F1, training", rows, words=2)
+    heading += "pet, background, border, pixel accuracy, boundary F1, training"
+    return table(heading, rows, words=2)
 
 
 def variants() -> str:

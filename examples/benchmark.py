@@ -79,7 +79,7 @@ def command(row: dict[str, str], folder: Path, args: argparse.Namespace) -> list
     if args.data_dir:
         options["data-dir"] = args.data_dir
     if args.data == "synthetic":  # the same, small, and with nothing to download
-        options |= {"weights": "none", "image-size": 64, "frozen-epochs": 1, "epochs": 1}
+        options |= {"weights": "none", "image-size": 64, "frozen-epochs": 1, "epochs": 4}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "petseg", "train", row["model"], *words]
 

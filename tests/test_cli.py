@@ -202,7 +202,7 @@ def test_predict_goes_on_past_a_bad_photo(cli, run_dir, tmp_path):
     Image.fromarray(image).save(photos / "cat.png")
     Image.fromarray(image).save(photos / "cat.jpg")
     (photos / "bad.jpg").write_bytes(b"no image")
-    code, out, err = cli("predict", run_dir / "model.keras", photos, "--out", out_dir)
+    code, out, err = cli("predict", photos, "--model", run_dir / "model.keras", "--out", out_dir)
     assert code == 1
     assert err.count("\n") == 1
     assert str(photos / "bad.jpg") in err
@@ -217,7 +217,8 @@ def test_predict_goes_on_past_a_bad_photo(cli, run_dir, tmp_path):
     mask = np.asarray(Image.open(out_dir / "cat_mask.png"))
     assert mask.shape == image.shape[:2]
     assert mask.max() < 3
-    assert cli("predict", run_dir / "model.keras", photos / "cat.png", "--out", out_dir)[0] == 0
+    model = run_dir / "model.keras"
+    assert cli("predict", photos / "cat.png", "--model", model, "--out", out_dir)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_predict_goes_on_past_a_bad_photo(cli, run_dir, tmp_path):
         ("train unet --epochs -1 --out run", 2, "--epochs"),
         ("train", 2, "MODEL"),
         ("evaluate nothing.keras", 1, "petseg: error: There is no model file nothing.keras."),
-        ("predict nothing.keras cat.jpg", 1, "petseg: error: There is no model file"),
+        ("predict cat.jpg --model nothing.keras", 1, "petseg: error: There is no model file"),
         ("data --source nowhere", 1, "petseg: error: `root` must be a folder."),
         (
             "train unet --backbone mobilenetv4 --data synthetic --weights none --out run",

@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_network():
         ({"image_shape": (31, 64, 3)}, "at least 32. Received: .31, 64, 3."),
         ({"image_shape": (64, 64)}, "`image_shape`"),
         ({"image_shape": 64}, "`image_shape`"),
-        ({"weights": "imagnet"}, "`weights` must be 'imagenet', None, or the path"),
+        ({"weights": "imagnet"}, "`weights` must be 'imagenet', 'pets', None, or the path"),
         ({"weights": "missing.weights.h5"}, "`weights`"),
         ({"class_names": ("a", "b")}, "`class_names` must hold 3 different names"),
     ],

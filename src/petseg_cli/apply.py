@@ -53,8 +53,15 @@ def evaluate(
 
 
 def predict(
-    model: ModelFile,
     photos: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Photos, or folders.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.keras",
+            help="A model that was trained and saved. By default the U-Net for pets that comes "
+            "with petseg.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path(
         "predictions"
     ),
@@ -66,9 +73,14 @@ def predict(
     from PIL import Image
 
     from petseg.images import read_image
+    from petseg.shipped import read_card
 
-    network = _load(model)
-    image_size = image_size or trained_size(model)
+    if model is None:
+        network = petseg.unet(weights="pets")
+        image_size = image_size or tuple(read_card("unet")["image_size"])
+    else:
+        network = _load(model)
+        image_size = image_size or trained_size(model)
     transparent = _transparent_class(network)
     out.mkdir(parents=True, exist_ok=True)
     failed = False

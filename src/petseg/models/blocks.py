@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from petseg.metrics import MeanIoU
 from petseg.normalization import FusedBatchNormalization
+from petseg.shipped import load_shipped, read_card
 
 MIN_SIZE = 32
 
@@ -142,13 +143,16 @@ def segmenter(
 ) -> keras.Model:
     """The compiled model from `images` to `logits`, which are resized to the images.
 
-    Loads `weights` when it is a path. Compiled with Adam, cross-entropy from logits and `MeanIoU`,
-    which logs the pixel accuracy too.
+    Loads `weights` when it is "pets" or a path. Compiled with Adam, cross-entropy from logits and
+    `MeanIoU`, which logs the pixel accuracy too.
     """
     num_classes = logits.shape[-1]
     outputs = upsample_like(logits, images, dtype="float32", name="resized_logits")
     model = keras.Model(images, outputs, name=name)
-    if weights not in (None, "imagenet"):
+    if weights == "pets":
+        load_shipped(model)
+        class_names = class_names or read_card(name)["class_names"]
+    elif weights not in (None, "imagenet"):
         _load(model, weights)
     model.compile(
         optimizer=keras.optimizers.Adam(),
@@ -171,8 +175,8 @@ def _load(model: keras.Model, weights: str) -> None:
     path = Path(weights)
     if not str(path).endswith((".weights.h5", ".keras")) or not path.is_file():
         raise ValueError(
-            "`weights` must be 'imagenet', None, or the path of a .weights.h5 or .keras file. "
-            f"Received: {str(weights)!r}, which is none of these."
+            "`weights` must be 'imagenet', 'pets', None, or the path of a .weights.h5 or .keras "
+            f"file. Received: {str(weights)!r}, which is none of these."
         )
     try:
         with warnings.catch_warnings():

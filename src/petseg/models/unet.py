@@ -31,9 +31,11 @@ def unet(
     Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
     `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
 
-    `weights` are "imagenet" (the backbone's; the decoder's are random), None (all random), or the
-    path of a file of this model. `class_names` name the classes in the logs; pixels of
-    `ignore_class`, such as 255, count neither in the loss nor in the scores.
+    `weights` are "imagenet" (the backbone's; the decoder's are random), "pets" (all of it, trained
+    on Oxford-IIIT Pet and shipped with the package, for the networks of
+    `petseg.shipped.shipped_models`), None (all random), or the path of a file of this model.
+    `class_names` name the classes in the logs; pixels of `ignore_class`, such as 255, count neither
+    in the loss nor in the scores.
 
     `decoder_filters` are the widths of the decoder's steps, coarsest first, one to four: each step
     doubles the resolution, so that three end at stride 4, whence the logits are resized.
