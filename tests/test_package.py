@@ -46,6 +46,7 @@ PUBLIC = {
 MAY_IMPORT = {
     "backbones": {"normalization"},
     "boundaries": set(),
+    "complexity": set(),
     "data": {"images"},
     "environment": set(),
     "evaluation": {"boundaries", "metrics", "scores"},
@@ -53,13 +54,14 @@ MAY_IMPORT = {
     "images": set(),
     "losses": set(),
     "metrics": set(),
-    "models": {"backbones", "losses", "metrics", "normalization"},
+    "models": {"backbones", "losses", "metrics", "normalization", "shipped"},
     "normalization": set(),
     "prediction": {"boundaries", "images"},
     "report": {"evaluation", "prediction", "scores", "sheets"},
     "runs": {"files"},
     "scores": set(),
     "sheets": {"prediction"},
+    "shipped": {"files"},
     "training": {"metrics", "runs"},
     "zoo": {"models"},
 }
