@@ -7,7 +7,7 @@ folder=${1:?"Say where the environments shall go."}
 mkdir -p "$folder"
 
 python3 -m venv "$folder/smp"
-"$folder/smp/bin/pip" install --quiet torch==2.14.1 torchvision==0.29.1 segmentation-models-pytorch==0.6.0
+"$folder/smp/bin/pip" install --quiet torch==2.14.1 torchvision==0.29.1 segmentation-models-pytorch==0.6.0 onnx onnxscript
 
 python3 -m venv "$folder/keras_hub"
 "$folder/keras_hub/bin/pip" install --quiet tensorflow==2.21.0 keras==3.15.1 keras-hub==0.32.0

@@ -10,16 +10,16 @@ batch that is always ready.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
-import tensorflow as tf
+from peers.pipeline_worker import cpu_seconds
 from train_step import bare_encoder, prepared
 
 import petseg
@@ -39,7 +39,7 @@ def write_files(data_dir: Path, folder: Path) -> None:
 
 
 def delivery(size: int, batch: int, sources: dict[str, tuple[str, Path]], rounds: int) -> dict:
-    """Images a second and CPU time of each pipeline, and the memory of its cache."""
+    """Images a second and CPU time of each pipeline, and what memory it keeps after an epoch."""
     processes, rows = {}, {}
     for kind, (python, source) in sources.items():
         processes[kind] = subprocess.Popen(
@@ -69,29 +69,51 @@ def delivery(size: int, batch: int, sources: dict[str, tuple[str, Path]], rounds
 
 
 def waiting(size: int, batch: int, data_dir: Path, rounds: int) -> dict:
-    """The fastest training step, on the pipeline and on one batch again and again."""
+    """The fastest training step, on one batch again and again and on the pipeline.
+
+    Of the latter, the share of the time that the steps waited for a batch.
+    """
     pets = petseg.load_pets(image_size=(size, size), batch_size=batch, data_dir=data_dir)
     steps = int(pets.train.cardinality()) - 1  # whole batches
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    one = pets.train.take(1).cache().repeat(steps).with_options(options)
-    sources = {"pipeline": pets.train.take(steps), "ready": one}
     model = prepared(bare_encoder("mobilenetv2"), frozen=True)
-    seconds: dict[str, list[float]] = {name: [] for name in sources}
-    cpu: list[float] = []
-    for name in (*sources, *(list(sources) * rounds)):
-        start, cpu_start = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-        model.fit(sources[name], verbose=0, shuffle=False)
-        seconds[name].append(time.perf_counter() - start)
-        if name == "ready":
-            usage = resource.getrusage(resource.RUSAGE_SELF)
-            cpu.append(usage.ru_utime - cpu_start.ru_utime + usage.ru_stime - cpu_start.ru_stime)
+    ready = [next(iter(pets.train))] * steps
+    train(model, ready[:2])
+    train(model, pets.train.take(2))
+    alone, fed = [], []
+    for _ in range(rounds):
+        alone.append(train(model, ready))
+        fed.append(train(model, pets.train.take(steps)))
     images = steps * batch
-    pairs = list(zip(seconds["ready"], seconds["pipeline"], strict=True))[1:]
     return {
-        "images_per_second": round(images / statistics.median(ready for ready, _ in pairs)),
-        "cpu_ms_per_image": round(1e3 * statistics.median(cpu[1:]) / images, 2),
-        "speed_on_the_pipeline": round(statistics.median(a / b for a, b in pairs), 3),
+        "images_per_second": round(images / statistics.median(run["seconds"] for run in alone)),
+        "cpu_ms_per_image": round(
+            1e3 * statistics.median(run["cpu_seconds"] for run in alone) / images, 2
+        ),
+        "speed_on_the_pipeline": round(
+            statistics.median(a["seconds"] / b["seconds"] for a, b in zip(alone, fed, strict=True)),
+            3,
+        ),
+        "share_of_time_waiting": round(
+            statistics.median(run["waited"] / run["seconds"] for run in fed), 4
+        ),
+    }
+
+
+def train(model: keras.Model, batches: Iterable) -> dict[str, float]:
+    """Seconds, CPU seconds and seconds of waiting for a batch, over all `batches`."""
+    start, cpu_start, waited = time.perf_counter(), cpu_seconds(), 0.0
+    iterator = iter(batches)
+    while True:
+        asked = time.perf_counter()
+        found = next(iterator, None)
+        waited += time.perf_counter() - asked
+        if found is None:
+            break
+        model.train_on_batch(*found)
+    return {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": cpu_seconds() - cpu_start,
+        "waited": waited,
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 import petseg
-from petseg.shipped import load_shipped, ship
+from petseg.shipped import half_precision, ship
 
 
 def main() -> None:
@@ -33,8 +33,7 @@ def main() -> None:
         "how_trained": settings,
         "environment": result["environment"],
     }
-    ship(model, card)
-    load_shipped(model)
+    model.set_weights(half_precision(model.get_weights()))
     pets = petseg.load_pets(
         image_size=settings["image_size"], data_dir=args.data_dir, seed=settings["seed"]
     )

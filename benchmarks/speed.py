@@ -49,10 +49,10 @@ CASES = [
 class Process:
     """A worker, ready to time its model."""
 
-    def __init__(self, python: str, worker: str, arguments: list[str]):
+    def __init__(self, python: str, worker: Path, arguments: list[str]):
         start = time.perf_counter()
         self.pipe = subprocess.Popen(
-            [python, str(WORKERS[worker]), *arguments],
+            [python, str(worker), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -73,11 +73,30 @@ class Process:
             file=self.pipe.stdin,
             flush=True,
         )
-        return self._answer()
+        answer = self._answer()
+        self.peak_mib = answer["peak_mib"]
+        return answer
 
     def stop(self) -> None:
         self.pipe.stdin.close()
         self.pipe.wait()
+
+
+def take_turns(
+    processes: dict[str, Process], case: tuple[str, int, int], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """The images a second of each process in each round, in measurements of about `seconds`."""
+    steps = {}
+    for name, process in processes.items():
+        process.run(*case, 1)  # traces, compiles
+        once = process.run(*case, 2)["seconds"] / 2
+        steps[name] = max(1, round(seconds / once))
+    speeds: dict[str, list[float]] = {name: [] for name in processes}
+    for _ in range(rounds):
+        for name, process in processes.items():
+            answer = process.run(*case, steps[name])
+            speeds[name].append(steps[name] * case[2] / answer["seconds"])
+    return speeds
 
 
 def compare(model: str, peers: dict, folder: Path, rounds: int, seconds: float) -> dict:
@@ -86,9 +105,9 @@ def compare(model: str, peers: dict, folder: Path, rounds: int, seconds: float) 
         name: str(folder / home / "bin" / "python") if home else sys.executable
         for name, (home, _, _) in peers.items()
     }
-    processes = {"petseg": Process(sys.executable, "keras", [f"petseg:{model}"])}
+    processes = {"petseg": Process(sys.executable, WORKERS["keras"], [f"petseg:{model}"])}
     for name, (_, worker, arguments) in peers.items():
-        processes[name] = Process(pythons[name], worker, arguments)
+        processes[name] = Process(pythons[name], WORKERS[worker], arguments)
     rows = {
         name: {"parameters": p.about["parameters"], "ready_seconds": round(p.ready_seconds, 2)}
         for name, p in processes.items()
@@ -97,17 +116,9 @@ def compare(model: str, peers: dict, folder: Path, rounds: int, seconds: float) 
     for process in processes.values():
         versions |= process.about["versions"]
     for task, size, batch in CASES:
-        steps = {}
+        speeds = take_turns(processes, (task, size, batch), rounds, seconds)
         for name, process in processes.items():
-            process.run(task, size, batch, 1)  # traces, compiles
-            once = process.run(task, size, batch, 2)["seconds"] / 2
-            steps[name] = max(1, round(seconds / once))
-        speeds: dict[str, list[float]] = {name: [] for name in processes}
-        for _ in range(rounds):
-            for name, process in processes.items():
-                answer = process.run(task, size, batch, steps[name])
-                speeds[name].append(steps[name] * batch / answer["seconds"])
-                rows[name]["peak_mib"] = answer["peak_mib"]
+            rows[name]["peak_mib"] = process.peak_mib
         case = f"{task}, {size}x{size}, batch {batch}"
         for name, values in speeds.items():
             rows[name][case] = {"images_per_second": round(statistics.median(values), 1)}
@@ -117,7 +128,7 @@ def compare(model: str, peers: dict, folder: Path, rounds: int, seconds: float) 
         print(model, case, {name: row[case] for name, row in rows.items()}, flush=True)
     for process in processes.values():
         process.stop()
-    return {"rows": rows, "versions": versions}
+    return {"rounds": rounds, "seconds": seconds, "rows": rows, "versions": versions}
 
 
 def main() -> None:
@@ -130,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     record = {
         "unit": "images a second, median; petseg's ratio to the peer, median over the rounds",
-        "settings": {"rounds": args.rounds, "seconds": args.seconds, "backbone": "mobilenetv2"},
+        "settings": {"backbone": "mobilenetv2"},
         "environment": environment(),
         "results": {},
     }

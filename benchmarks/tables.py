@@ -84,6 +84,73 @@ def speed() -> str:
     return table(", ".join(["network", "parameters", *cases]), rows)
 
 
+def pipeline() -> str:
+    """Images a second, CPU time and memory of each way to read the training photos."""
+    names = {
+        "petseg": "petseg",
+        "tutorial": "`tf.data` tutorial",
+        "tutorial, cached": "`tf.data` tutorial, cached",
+        "torch": "torch `DataLoader`, 2 workers",
+        "fastest training step": "the fastest training step takes",
+    }
+    rows = []
+    for size, results in read(RESULTS / "pipeline.json")["results"].items():
+        for kind, name in names.items():
+            row = results[kind]
+            # The memory of the loader's workers is not that of the process.
+            memory = f"{row['memory_mib']:,} MiB" if "memory_mib" in row and kind != "torch" else ""
+            waiting = row.get("share_of_time_waiting")
+            rows.append(
+                [
+                    name,
+                    size,
+                    f"{row['images_per_second']:,}",
+                    f"{row['cpu_ms_per_image']:.2f} ms",
+                    memory,
+                    "" if waiting is None else f"{waiting:.1%}",
+                ]
+            )
+    return table("pipeline, size, images a second, CPU an image, memory, waiting", rows, words=2)
+
+
+def classes() -> str:
+    """What the splits of Oxford-IIIT Pet hold."""
+    splits = read(RESULTS / "dataset" / "dataset.json")["splits"]
+    rows = [
+        [
+            f"`{split}`",
+            f"{found['examples']:,}",
+            *(f"{share:.1%}" for share in found["class_shares"].values()),
+            *(" x ".join(map(str, found[size])) for size in ("smallest", "median", "largest")),
+        ]
+        for split, found in splits.items()
+    ]
+    return table("split, photos, pet, background, border, smallest, median, largest", rows)
+
+
+def runtimes() -> str:
+    """Each way to run the U-Net: time, scores and size."""
+    record = read(RESULTS / "runtimes.json")
+    rows = []
+    for way in next(iter(record["speed"].values())):
+        cells = []
+        for size, speeds in record["speed"].items():
+            one, many = speeds[way]["batch 1"], speeds[way]["batch 32"]
+            cells += [
+                f"{1e3 / one['images_per_second']:.1f} ms (**{one['times_the_base']:.1f}x**)",
+                f"{many['images_per_second']:.0f} (**{many['times_the_base']:.1f}x**)",
+            ]
+            scores = record["scores"][size]
+            cells.append(f"{scores[way]['test_mean_iou']:.3f}" if way in scores else "")
+        sizes = [scores.get(way, {}).get("mib") for scores in record["scores"].values()]
+        rows.append([way, *cells, f"{sizes[0]} MiB" if sizes[0] else ""])
+    heading = ["way"]
+    for size in record["speed"]:
+        side = size.split("x")[0]
+        heading += [f"one photo at {side}", f"a second at {side}", f"mean IoU at {side}"]
+    return table(", ".join([*heading, "file"]), rows)
+
+
 def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
     """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
     names = heading.split(", ")
@@ -95,7 +162,14 @@ def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-MAKERS = {"trained": trained, "variants": variants, "speed": speed}
+MAKERS = {
+    "trained": trained,
+    "variants": variants,
+    "speed": speed,
+    "pipeline": pipeline,
+    "classes": classes,
+    "runtimes": runtimes,
+}
 
 
 def with_tables(text: str) -> str:
@@ -112,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it would")
     args = parser.parse_args()
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         before = page.read_text(encoding="utf-8")
         after = with_tables(before)
         if args.check and after != before:

@@ -1,25 +1,16 @@
-"""Speed of each architecture's training step and prediction, beside the bare encoder's.
+"""Times training steps and predictions of several models, in turn, round after round.
 
 The bare encoder has a 1 x 1 convolution for a decoder and the same loss and metrics, so that it is
-the most that any decoder on it can reach. All are measured in turn, round after round, in one
-process; quote the ratios.
-
-    python benchmarks/train_step.py --out docs/results/train_step.json
+the most that any decoder on it can reach.
 """
 
-import argparse
-import statistics
 import time
-from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import petseg
 from petseg.backbones import encode
-from petseg.environment import environment
-from petseg.files import write_json
 from petseg.models.blocks import classify, image_input, segmenter
 
 
@@ -78,54 +69,3 @@ def measure(models, image_size, batch_size, steps, rounds, tasks=TASKS):
             for name, run in runs.items():
                 speeds[name][task].append(images_per_second(run, count))
     return speeds
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="mobilenetv2")
-    parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--models", nargs="*", default=list(petseg.MODELS))
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-
-    keras.utils.set_random_seed(0)
-    models = {"bare encoder": bare_encoder(args.backbone)}
-    for name in args.models:
-        models[name] = petseg.MODELS[name](backbone=args.backbone, weights=None)
-    speeds = measure(models, args.image_size, args.batch_size, args.steps, args.rounds)
-    rows = {
-        name: {
-            "parameters": models[name].count_params(),
-            **{task: round(statistics.median(values), 1) for task, values in tasks.items()},
-            **{
-                f"{task}_ratio": round(
-                    statistics.median(
-                        value / bare
-                        for value, bare in zip(values, speeds["bare encoder"][task], strict=True)
-                    ),
-                    3,
-                )
-                for task, values in tasks.items()
-            },
-        }
-        for name, tasks in speeds.items()
-    }
-    for name, row in rows.items():
-        print(name, row)
-    if args.out:
-        settings = {name: value for name, value in vars(args).items() if name != "out"}
-        record = {
-            "unit": "images a second, median; ratio to the bare encoder",
-            "settings": settings,
-            "environment": environment(),
-            "results": rows,
-        }
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(args.out, record)
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import petseg
-from petseg.report import comparison_table, prediction_sheet
+from petseg.report import GREY, RULE, comparison_table, prediction_sheet
+from petseg.sheets import INK
+from petseg_runtime.pictures import COLOURS
 
 # The first five are those of the notebook project that this package began with.
 ROWS = """
@@ -47,8 +49,6 @@ ROWS = """
     fcn32           mobilenet      224       3      24  adamw         0
 """
 SHEET_PHOTOS = 8
-COLOURS = ("#f0821e", "#606c80", "#56bef0")  # of the classes, as in the masks
-INK, GREY = "#2b2f36", "#8a919c"
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -135,7 +135,9 @@ def class_bars(scores: dict[str, petseg.Evaluation]) -> Figure:
     for index, class_name in enumerate(next(iter(scores.values())).class_names):
         values = [score.class_iou[class_name] for score in scores.values()]
         offset = 0.25 * (1 - index)
-        axes.barh(places + offset, values, 0.23, color=COLOURS[index], label=class_name)
+        axes.barh(
+            places + offset, values, 0.23, color=np.divide(COLOURS[index], 255), label=class_name
+        )
     axes.set_yticks(places, [short(name) for name in scores])
     axes.set_xlim(0, 1)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
@@ -147,7 +149,7 @@ def accuracy_against_latency(
 ) -> Figure:
     figure, axes = axes_of(7, 4.2, "Mean IoU against the time for one photo")
     for name, score in scores.items():
-        axes.plot(milliseconds[name], score.mean_iou, "o", color=COLOURS[0])
+        axes.plot(milliseconds[name], score.mean_iou, "o", color=np.divide(COLOURS[0], 255))
         axes.annotate(
             short(name),
             (milliseconds[name], score.mean_iou),
@@ -157,7 +159,7 @@ def accuracy_against_latency(
             color=INK,
         )
     axes.set_xlabel("milliseconds", fontsize=9, color=INK)
-    axes.grid(color="#e4e7eb")
+    axes.grid(color=RULE)
     axes.margins(0.18, 0.1)
     return figure
 

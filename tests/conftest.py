@@ -11,6 +11,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import resource
 
 from petseg.data import draw_pet
+from petseg_cli import main
 
 BREEDS = ("Abyssinian", "american_bulldog", "basset_hound", "Bengal")
 NUM_TRAINVAL, NUM_TEST = 32, 8
@@ -65,6 +66,22 @@ def real_pets_dir() -> Path:
     if not (data_dir / "oxford_iiit_pet").is_dir():
         pytest.skip("needs Oxford-IIIT Pet")
     return data_dir
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command; returns its exit code, stdout and stderr."""
+
+    def run(*args: object) -> tuple[int | str | None, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            main([str(arg) for arg in args])
+        code = ending.value.code
+        out, err = capsys.readouterr()
+        # Python prints such a code to stderr as it exits with 1.
+        return (1, out, f"{err}{code}\n") if isinstance(code, str) else (code or 0, out, err)
+
+    return run
 
 
 def fill_download_cache(data_dir: Path, official_folder: Path) -> None:

@@ -24,22 +24,6 @@ TRAIN = (
 ).split()
 
 
-@pytest.fixture
-def cli(capsys):
-    """Runs a command; returns its exit code, stdout and stderr."""
-
-    def run(*args: object) -> tuple[int | str | None, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ending:
-            main([str(arg) for arg in args])
-        code = ending.value.code
-        out, err = capsys.readouterr()
-        # Python prints such a code to stderr as it exits with 1.
-        return (1, out, f"{err}{code}\n") if isinstance(code, str) else (code or 0, out, err)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory) -> Path:
     """The folder of a finished `petseg train`."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from petseg.images import checked_pixels, find_images, read_image
+from petseg_runtime.images import checked_pixels, find_images, read_image
 
 
 def save(image, path, **options):

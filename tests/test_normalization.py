@@ -68,3 +68,43 @@ def test_it_is_as_exact_in_half_precision():
     outputs = ops.convert_to_numpy(ops.cast(outputs, "float32"))
     assert abs(outputs.mean()) < 0.01
     assert abs(outputs.std() - 1) < 0.01
+
+
+CONVOLUTIONS = {
+    "plain": lambda: layers.Conv2D(6, 3, padding="same", use_bias=False),
+    "strided": lambda: layers.Conv2D(6, 3, strides=2, padding="same", use_bias=False),
+    "with a bias": lambda: layers.Conv2D(6, 1),
+    "depthwise": lambda: layers.DepthwiseConv2D(3, strides=2, use_bias=False),
+    "depthwise, twice the channels": lambda: layers.DepthwiseConv2D(
+        3, depth_multiplier=2, use_bias=False
+    ),
+    "dilated": lambda: layers.Conv2D(6, 3, dilation_rate=2, use_bias=False),
+    "depthwise, dilated": lambda: layers.DepthwiseConv2D(3, dilation_rate=2, use_bias=False),
+}
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_after_a_convolution_it_predicts_and_learns_as_that_of_keras(convolution):
+    models = []
+    for kind in (layers.BatchNormalization, FusedBatchNormalization):
+        keras.utils.set_random_seed(0)
+        images = keras.Input((None, None, 5))
+        normalized = kind()(CONVOLUTIONS[convolution]()(images))
+        normalized = kind(scale=False)(layers.DepthwiseConv2D(1, use_bias=False)(normalized))
+        model = keras.Model(images, layers.GlobalAveragePooling2D()(normalized))
+        rng = np.random.default_rng(0)
+        model.set_weights([weight + rng.uniform(0, 0.3, weight.shape) for weight in model.weights])
+        for layer in model.layers:  # frozen, while the kernels before them learn
+            layer.trainable = not isinstance(layer, layers.BatchNormalization)
+        model.compile(optimizer=keras.optimizers.SGD(1e-4), loss="mse")
+        models.append(model)
+    theirs, ours = models
+    x, y = features() / 4, np.ones((4, theirs.output_shape[-1]), "float32")
+    for _ in range(2):  # with the weights that they have, and with those that they learned
+        np.testing.assert_allclose(
+            ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-4, atol=1e-4
+        )
+        for model in models:
+            model.fit(x, y, epochs=2, batch_size=2, shuffle=False, verbose=0)
+    for a, b in zip(theirs.get_weights(), ours.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4)

@@ -1,14 +1,11 @@
-import warnings
-
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import petseg
-from petseg.prediction import COLOURS, overlay, predict
-
-ORANGE, SLATE, SKY = np.array(COLOURS[:3])
+from petseg.prediction import predict
+from petseg_runtime.prediction import Predictor
 
 
 def colour_model(height=None, width=None):
@@ -115,12 +112,85 @@ def test_a_list_gives_its_photos_in_its_order(model, photos):
     assert [str(path) for path, _ in predict(model, paths)] == paths
 
 
-def test_photos_are_opened_as_their_turn_comes(model, photos):
-    masks = predict(model, list(photos))
+def test_photos_are_opened_a_few_ahead(model, photos, tmp_path):
+    last = tmp_path / "z.png"
+    paths = [*photos, *[next(iter(photos))] * 40, last]  # written after the first came back
+    masks = predict(model, paths)
     next(masks)
-    second = list(photos)[1]
-    Image.fromarray(drawn(33, 44)[0]).save(second)
-    assert next(masks)[1].shape == (33, 44)
+    Image.fromarray(drawn(33, 44)[0]).save(last)
+    assert list(masks)[-1][1].shape == (33, 44)
+
+
+def test_photos_that_look_alike_go_through_the_network_at_once():
+    shapes = []
+
+    def network(images):
+        shapes.append(images.shape)
+        return images
+
+    sizes = [(100, 100), (200, 400), (90, 90)] * 4
+    predictor = Predictor(network, (None, None))
+    masks = list(predictor.masks(drawn(*size)[0] for size in sizes))
+    assert [mask.shape for mask in masks] == sizes
+    assert shapes == [(8, 224, 224, 3), (4, 224, 448, 3)]
+
+
+def test_a_dataset_gives_the_masks_of_each_batch(model):
+    pets = petseg.synthetic_pets(20, image_size=(64, 96), batch_size=2)
+    masks = list(predict(model, pets.train))
+    assert [len(mask) for mask in masks] == [2] * len(pets.train)
+    assert masks[0].shape == (2, 64, 96)
+    generated = predict(model, (images for images, _ in pets.test))
+    np.testing.assert_array_equal(next(generated), next(predict(model, pets.test)))
+
+
+class FirstColumn(keras.layers.Layer):
+    """Class 0 wherever the image is; class 1 more than that in the network's first column."""
+
+    def call(self, images):
+        column = keras.ops.arange(keras.ops.shape(images)[2])[None, None, :, None]
+        second = keras.ops.where(column == 0, 3.0, 0.0) + 0 * images[..., :1]
+        return keras.ops.concatenate([0 * second + 1, second], axis=-1)
+
+
+def lopsided():
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, FirstColumn()(images))
+
+
+def test_tta_averages_the_logits_of_both_mirror_images():
+    photo = np.zeros((32, 32, 3), np.uint8)
+    # One side alone: 3 against 1. Both sides averaged: (3 + 0) / 2 against 1.
+    assert predict(lopsided(), photo, image_size=(32, 32))[0].tolist() == [1] + [0] * 31
+    assert predict(lopsided(), photo, image_size=(32, 32), tta=True)[0].tolist() == (
+        [1] + [0] * 30 + [1]
+    )
+
+
+def test_tiles_see_the_photo_at_its_own_size(model):
+    noise = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
+    mask = predict(model, noise, tile=32)
+    assert (mask == noise.argmax(axis=-1)).mean() > 0.99  # where two are equal, either is right
+    assert (predict(model, noise) != noise.argmax(axis=-1)).mean() > 0.3
+
+
+def test_tiles_count_less_towards_their_rim():
+    # The middle tile's first column says class 1 with 3 against 1; the tile to its left, whose
+    # middle that is, says 0 against 1, and outweighs it.
+    mask = predict(lopsided(), np.zeros((32, 64, 3), np.uint8), tile=32)
+    assert mask[0].tolist() == [1] + [0] * 63
+
+
+def test_a_photo_smaller_than_the_tile_is_enlarged(model):
+    assert agreement(predict(model, drawn(20, 40)[0], tile=64), (20, 40)) > 0.9
+
+
+def test_tiles_of_a_network_of_one_size_have_that_size(model):
+    assert agreement(predict(colour_model(64, 64), drawn(100, 150)[0], tile=64), (100, 150)) > 0.99
+    with pytest.raises(ValueError, match=r"`tile` must be that of the network.*\(64, 64\)"):
+        predict(colour_model(64, 64), drawn(100, 150)[0], tile=96)
+    with pytest.raises(ValueError, match=r"`tile` must be an integer of 32 or more\. Received: 16"):
+        predict(model, drawn(100, 150)[0], tile=16)
 
 
 def test_a_bad_file_among_many_is_skipped_with_a_warning(model, photos, tmp_path):
@@ -206,59 +276,3 @@ def test_an_image_size_other_than_that_of_the_model_is_refused():
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"`model` must be a keras\.Model"):
         predict("unet", drawn(40, 60)[0])
-
-
-# Four columns of each class, on black.
-BANDS = np.repeat(np.array([[0, 1, 2]], np.uint8), 4, axis=1).repeat(4, axis=0)
-BLACK = np.zeros((4, 12, 3), np.uint8)
-
-
-def test_overlay_blends_colours_and_outlines_regions():
-    row = overlay(BLACK, BANDS, opacity=0.5)[0]
-    assert row[:3].tolist() == [(ORANGE // 2).tolist()] * 3
-    assert row[3].tolist() == ORANGE.tolist()  # the outline
-    assert row[4:8].tolist() == BLACK[0, 4:8].tolist()  # the background
-    assert row[8].tolist() == SKY.tolist()
-    assert row[9:].tolist() == [(SKY // 2).tolist()] * 3
-
-
-def test_overlay_of_no_opacity_leaves_outlines_alone():
-    row = overlay(BLACK, BANDS, opacity=0)[0]
-    assert np.flatnonzero(row.any(axis=-1)).tolist() == [3, 8]
-
-
-def test_overlay_leaves_any_class_bare():
-    assert not overlay(BLACK, BANDS, transparent=0)[:, :4].any()
-    assert (overlay(BLACK, BANDS, opacity=1, transparent=None)[:, 4:8] == SLATE).all()
-
-
-def test_overlay_takes_a_photo_and_mask_of_a_batch():
-    from_batch = overlay(BLACK.astype(np.float32), BANDS[..., np.newaxis].astype(np.int32))
-    assert (from_batch == overlay(BLACK, BANDS)).all()
-
-
-def test_overlay_leaves_its_arguments_alone():
-    photo, mask = BLACK.copy(), BANDS.copy()
-    overlay(photo, mask)
-    assert not photo.any()
-    assert (mask == BANDS).all()
-
-
-def test_overlay_has_a_colour_for_any_label():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert overlay(BLACK, np.full((4, 12), 255, np.uint8)).any()
-
-
-@pytest.mark.parametrize(
-    ("image", "mask", "opacity", "message"),
-    [
-        (BLACK, BANDS[:, :5], 0.5, r"`mask` .*\(4, 12\).*\(4, 5\)"),
-        (BLACK, BANDS.astype(float), 0.5, "`mask` must hold integer classes"),
-        (BLACK[..., 0], BANDS, 0.5, "`image` must be RGB"),
-        (BLACK, BANDS, 1.5, r"`opacity` must lie in \[0, 1\]\. Received: 1\.5"),
-    ],
-)
-def test_overlay_refuses_what_does_not_fit(image, mask, opacity, message):
-    with pytest.raises(ValueError, match=message):
-        overlay(image, mask, opacity=opacity)

@@ -124,9 +124,10 @@ class Worker:
         return time.perf_counter() - start
 
 
-def main():
+def serve(make, *arguments):
+    """Makes the worker, then runs what each line of stdin asks for."""
     start = time.perf_counter()
-    worker = Worker(sys.argv[1])
+    worker = make(*arguments)
     ready = {"seconds": time.perf_counter() - start, **worker.describe()}
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the libraries print is no answer
@@ -138,4 +139,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker, sys.argv[1])

@@ -3,11 +3,10 @@
 python torch_worker.py Unet [--compile]
 """
 
-import json
-import os
-import resource
 import sys
 import time
+
+from keras_worker import serve
 
 
 class Worker:
@@ -62,18 +61,5 @@ class Worker:
         return time.perf_counter() - start
 
 
-def main():
-    start = time.perf_counter()
-    worker = Worker(sys.argv[1], "--compile" in sys.argv)
-    ready = {"seconds": time.perf_counter() - start, **worker.describe()}
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
-    print(json.dumps(ready), file=out, flush=True)
-    for line in sys.stdin:
-        seconds = worker.run(**json.loads(line))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mib": round(peak)}), file=out, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(Worker, sys.argv[1], "--compile" in sys.argv)

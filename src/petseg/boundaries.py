@@ -4,29 +4,10 @@ import math
 
 import numpy as np
 
+from petseg_runtime.pictures import boundary_pixels
+
 # How far a boundary may lie from the other mask's to match it, as a part of the image's diagonal.
 TOLERANCE = 0.0075
-
-
-def boundary_pixels(
-    masks: np.ndarray, *, ignored: np.ndarray | None = None, reach: int = 1
-) -> np.ndarray:
-    """Marks each pixel that has another class `reach` pixels above, below, left or right of it.
-
-    `masks`, `ignored` and the result are `(N, H, W)`. Neither the rim of the image nor that of the
-    ignored pixels is a boundary.
-    """
-    boundary = np.zeros(masks.shape, bool)
-    for axis in (1, 2):
-        # Views with the axis last, so that a pixel and its neighbour are slices of one index.
-        labels, marks = np.moveaxis(masks, axis, -1), np.moveaxis(boundary, axis, -1)
-        differ = labels[..., :-reach] != labels[..., reach:]
-        if ignored is not None:
-            void = np.moveaxis(ignored, axis, -1)
-            differ &= ~(void[..., :-reach] | void[..., reach:])
-        marks[..., :-reach] |= differ
-        marks[..., reach:] |= differ
-    return boundary
 
 
 def boundary_f1(

@@ -1,7 +1,7 @@
 """Evaluation of a model on a whole dataset, every pixel counted once."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,12 +10,13 @@ import numpy as np
 from petseg.boundaries import boundary_f1
 from petseg.metrics import MeanIoU
 from petseg.scores import Evaluation
+from petseg_runtime import Runtime
 
 __all__ = ["Evaluation", "evaluate"]
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Runtime,
     dataset: Iterable[tuple[Any, Any]],
     *,
     class_names: Sequence[str] | None = None,
@@ -24,7 +25,8 @@ def evaluate(
 
     `dataset` yields batches: images `(N, H, W, 3)` with integer masks `(N, H, W, 1)` or
     `(N, H, W)`. The class names, and the class to ignore if any, are those of the `petseg.MeanIoU`
-    that `model` is compiled with, unless `class_names` are given.
+    that `model` is compiled with, unless `class_names` are given. An exported network, a
+    `petseg.Runtime`, brings them along; it must give logits.
 
     The loss is the mean cross-entropy of a pixel, whatever loss the model was trained with, so that
     models compare. The boundary F1 score is that of `petseg.boundaries.boundary_f1`, averaged over
@@ -32,18 +34,15 @@ def evaluate(
 
     Raises `ValueError` when there is nothing to count, or the masks do not fit the model's logits.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
-    num_classes = model.output_shape[-1]
-    metric = compiled_mean_iou(model)
-    ignore_class = metric.ignore_class if metric else None
-    names = _class_names(class_names, metric, num_classes)
+    logits_of, known_names, ignore_class = _network(model)
+    num_classes = len(known_names)
+    names = _class_names(class_names, known_names)
 
     confusion = np.zeros((num_classes, num_classes), np.int64)
     total_loss = 0.0
     boundary_scores: list[float] = []
     for images, masks in _batches(dataset):
-        logits = np.asarray(model.predict_on_batch(images))
+        logits = np.asarray(logits_of(images))
         truth = _class_masks(masks, logits.shape, ignore_class)
         prediction = logits.argmax(axis=-1)
         ignored = truth == ignore_class  # False everywhere when `ignore_class` is None.
@@ -92,6 +91,8 @@ def _class_masks(
     masks: np.ndarray, logits_shape: tuple[int, ...], ignore_class: int | None
 ) -> np.ndarray:
     """Masks as int32 `(N, H, W)`, checked to fit logits of `logits_shape`."""
+    if len(logits_shape) != 4:
+        raise ValueError("`model` must give logits. Received: one exported with `argmax`.")
     if masks.ndim == 4 and masks.shape[-1] == 1:
         masks = masks[..., 0]
     if masks.shape != logits_shape[:-1]:
@@ -117,17 +118,36 @@ def _class_masks(
     return classes
 
 
-def _class_names(
-    class_names: Sequence[str] | None, metric: MeanIoU | None, num_classes: int
-) -> tuple[str, ...]:
-    if class_names is None:
-        class_names = metric.class_names if metric else [str(c) for c in range(num_classes)]
-    if isinstance(class_names, str) or len(set(class_names)) != num_classes:
+def _network(model: Any) -> tuple[Callable[[Any], Any], tuple[str, ...], int | None]:
+    """What computes the logits, the names of the classes, and the class to ignore."""
+    if isinstance(model, Runtime):
+        if not model.class_names:
+            raise ValueError(
+                f"`model` must be a network that `petseg.export` wrote. Received: {model}."
+            )
+        return model, model.class_names, model.metadata["ignore_class"]
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
+    return model.predict_on_batch, *class_names_of(model)
+
+
+def class_names_of(model: keras.Model) -> tuple[tuple[str, ...], int | None]:
+    """The names of its classes, by default their numbers, and the class that it ignores if any."""
+    metric = compiled_mean_iou(model)
+    if metric is None:
+        return tuple(map(str, range(model.output_shape[-1]))), None
+    return tuple(metric.class_names), metric.ignore_class
+
+
+def _class_names(given: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    if given is None:
+        return known
+    if isinstance(given, str) or len(set(given)) != len(known):
         raise ValueError(
-            f"`class_names` must be {num_classes} different names, one for each class of `model`. "
-            f"Received: {class_names!r}."
+            f"`class_names` must be {len(known)} different names, one for each class of `model`. "
+            f"Received: {given!r}."
         )
-    return tuple(class_names)
+    return tuple(given)
 
 
 def compiled_mean_iou(model: keras.Model) -> MeanIoU | None:

@@ -1,4 +1,4 @@
-"""Batch normalization in one pass over the features, where the backend has such an operation."""
+"""Batch normalization in one pass over the features, or in none, on TensorFlow."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
     """Keras's batch normalization over the last axis of `(N, H, W, C)`, by TensorFlow's own kernel.
 
     Arguments, weights and results are those of `keras.layers.BatchNormalization`, whose arithmetic
-    takes several passes; on other backends than TensorFlow it is that layer.
+    takes several passes; on other backends than TensorFlow it is that layer. Where it normalizes by
+    its moving statistics what a convolution without bias gives, as a frozen encoder does, it is one
+    with the convolution: its scale goes into the kernel, its offset is a bias.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -24,6 +26,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
         gamma = self.gamma if self.scale else ops.ones((channels,), "float32")
         beta = self.beta if self.center else ops.zeros((channels,), "float32")
         if not (training and self.trainable):
+            folded = self._in_convolution(inputs, gamma, beta)
+            if folded is not None:
+                return folded
             outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
                 inputs,
                 gamma,
@@ -43,3 +48,26 @@ class FusedBatchNormalization(layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return outputs
+
+    def _in_convolution(self, inputs: Any, gamma: Any, beta: Any) -> Any:
+        """The outputs, when a graph is being traced in which a convolution gives the inputs.
+
+        The convolution of the graph that this stands for is left without a use, and pruned.
+        """
+        import tensorflow as tf
+
+        convolution = None if tf.executing_eagerly() else inputs.op
+        if convolution is None or convolution.type not in ("Conv2D", "DepthwiseConv2dNative"):
+            return None
+        images, kernel = convolution.inputs
+        names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
+        attributes = {name: convolution.get_attr(name) for name in names}
+        scale = gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
+        # Channels are the last axis of a kernel, or of a depthwise one the last two.
+        if convolution.type == "Conv2D":
+            operation, channels = tf.raw_ops.Conv2D, kernel.shape[3:]
+        else:
+            operation, channels = tf.raw_ops.DepthwiseConv2dNative, kernel.shape[2:]
+        kernel = kernel * tf.cast(tf.reshape(scale, channels), kernel.dtype)
+        offset = tf.cast(beta - self.moving_mean * scale, inputs.dtype)
+        return tf.nn.bias_add(operation(input=images, filter=kernel, **attributes), offset)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 from petseg.files import whole_file, write_json
 
 MONITOR = "val_mean_iou"
+FROZEN = "frozen.weights.h5"  # the best epoch's of before the thaw
 
 
 class Run:
@@ -82,10 +84,10 @@ class Run:
         backup = self._backup
         model.save_weights(backup)
         if is_best:
-            names = ["best"] + ["frozen"] * (row["stage"] == "frozen")
-            for name in names:
-                with whole_file(self.folder / f"{name}.weights.h5") as part:
-                    _bare(model).save_weights(part)
+            with whole_file(self.folder / "best.weights.h5") as part:
+                without_optimizer(model).save_weights(part)
+            if row["stage"] == "frozen":
+                shutil.copyfile(self.folder / "best.weights.h5", self.folder / FROZEN)
         self._write_state()
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old != backup:
@@ -103,7 +105,7 @@ class Run:
                 model.set_weights(self._best_weights)
             return
         if self.rows:
-            _bare(model).load_weights(self.folder / "best.weights.h5")
+            without_optimizer(model).load_weights(self.folder / "best.weights.h5")
         self.finished = True
         self._write_state()
         for backup in self.folder.glob("epoch-*.weights.h5"):
@@ -135,7 +137,7 @@ class Run:
         write_json(self._state, state)
 
 
-def _bare(model: keras.Model) -> keras.Model:
+def without_optimizer(model: keras.Model) -> keras.Model:
     """The same layers and weights with no optimizer, whose state would go into a weights file."""
     return keras.Model(model.inputs, model.outputs)
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from petseg.prediction import COLOURS, overlay
+from petseg_runtime.pictures import COLOURS, overlay
 
 INK = "#2b2f36"
 PANEL_WIDTH, LEGEND_HEIGHT = 2.0, 0.28  # inches

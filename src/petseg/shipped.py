@@ -32,8 +32,8 @@ def read_card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     return card
 
 
-def load_shipped(model: keras.Model, folder: Path = FOLDER) -> None:
-    """Gives `model` the weights of its name.
+def load_shipped(model: keras.Model, folder: Path = FOLDER) -> dict[str, Any]:
+    """Gives `model` the weights of its name; returns their card.
 
     Raises `ValueError` when there are none or they do not fit, `OSError` when their file is missing
     or altered.
@@ -52,20 +52,25 @@ def load_shipped(model: keras.Model, folder: Path = FOLDER) -> None:
             f"{len(card['class_names'])} classes and default arguments. Received: other arguments."
         )
     model.set_weights([array.astype("float32") for array in arrays])
+    return card
 
 
 def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> None:
-    """Writes the weights of `model` and its card.
-
-    Kernels are kept as float16. Offsets and statistics, which are few, stay float32: variances may
-    be too large or small for less.
-    """
+    """Writes the weights of `model` and its card."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = [array.astype("float16") if array.ndim > 1 else array for array in model.get_weights()]
+    arrays = half_precision(model.get_weights())
     path = folder / f"{model.name}.npz"
     with whole_file(path) as part:
         np.savez_compressed(part, *arrays)
     write_json(folder / f"{model.name}.json", {"sha256": _digest(path), **card})
+
+
+def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Kernels as float16. Offsets and statistics, which are few, stay float32.
+
+    Variances may be too large or small for less.
+    """
+    return [array.astype("float16") if array.ndim > 1 else array for array in arrays]
 
 
 def _digest(path: Path) -> str:

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 
 import typer
 
-from petseg_cli.apply import evaluate, predict
+from petseg_cli.apply import evaluate, export
 from petseg_cli.look import data, models
+from petseg_cli.predict import predict
 from petseg_cli.train import train
 
 app = typer.Typer(
-    help="Semantic segmentation on Keras 3: look at data, train, evaluate, predict.",
+    help="Semantic segmentation on Keras 3: look at data, train, evaluate, predict, export.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (models, data, train, evaluate, predict):
+for command in (models, data, train, evaluate, predict, export):
     app.command()(command)
 
 
@@ -37,7 +38,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def is_expected(error: Exception) -> bool:
     """Whether the library raised it about what it was given, and not by a mistake of its own."""
     wraps_ours = type(error).__module__.startswith("tensorflow.")  # raised in a tf.data pipeline
-    return wraps_ours or isinstance(error, ValueError | OSError | KeyError)
+    return wraps_ours or isinstance(error, ValueError | OSError | KeyError | ImportError)
 
 
 def one_line(error: Exception) -> str:

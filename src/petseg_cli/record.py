@@ -84,12 +84,11 @@ class Record:
 
         `result.json` comes last: where it is, all is.
         """
-        import keras
-
         from petseg import plot_history
         from petseg.complexity import multiply_adds
         from petseg.environment import environment
         from petseg.files import whole_file, write_json
+        from petseg.runs import FROZEN, without_optimizer
 
         with whole_file(self.folder / "model.keras") as part:
             model.save(part)
@@ -104,8 +103,7 @@ class Record:
         stages = history.history.get("stage", [])
         if "frozen" in stages and "thawed" in stages:
             trained = model.get_weights()
-            # The file holds no optimizer's state.
-            keras.Model(model.inputs, model.outputs).load_weights(self.folder / "frozen.weights.h5")
+            without_optimizer(model).load_weights(self.folder / FROZEN)
             result["before_fine_tuning"] = _scores(model, splits)
             model.set_weights(trained)
         if history.epoch:

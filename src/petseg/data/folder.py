@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from petseg.data.layout import UNLABELLED, Layout, Pairs, find_layout
-from petseg.images import read_image
+from petseg_runtime.images import read_image
 
 MaskFault = Literal["misaligned", "mislabelled"]
 

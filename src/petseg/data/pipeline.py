@@ -59,8 +59,9 @@ def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.D
     scale = CROP_MARGIN if batching.augment else 1.0
     height, width = batching.image_size
     dataset = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
-    # Holding them all costs nothing: the buffer and the cache share their tensors.
-    dataset = dataset.shuffle(max(1, int(dataset.cardinality())), seed=batching.seed)
+    # Holding them all costs nothing: the buffer and the cache share their tensors. One more, and
+    # the first batch ends the cache's input: `take` and `next` find it filled ever after.
+    dataset = dataset.shuffle(int(dataset.cardinality()) + 1, seed=batching.seed)
     dataset = dataset.batch(batching.batch_size)
     if not batching.augment:
         return _finished(dataset.map(_to_batch, num_parallel_calls=tf.data.AUTOTUNE))

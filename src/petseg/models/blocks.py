@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from petseg.metrics import MeanIoU
 from petseg.normalization import FusedBatchNormalization
-from petseg.shipped import load_shipped, read_card
+from petseg.shipped import load_shipped
 
 MIN_SIZE = 32
 
@@ -150,8 +150,8 @@ def segmenter(
     outputs = upsample_like(logits, images, dtype="float32", name="resized_logits")
     model = keras.Model(images, outputs, name=name)
     if weights == "pets":
-        load_shipped(model)
-        class_names = class_names or read_card(name)["class_names"]
+        card = load_shipped(model)
+        class_names = class_names or card["class_names"]
     elif weights not in (None, "imagenet"):
         _load(model, weights)
     model.compile(

@@ -1,0 +1,288 @@
+"""Export to four formats, each artifact run in its own runtime and compared before it is kept."""
+
+import io
+import itertools
+import json
+import os
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from petseg.data import draw_pet
+from petseg.evaluation import class_names_of
+from petseg.metrics import MeanIoU
+from petseg_runtime import Runtime
+from petseg_runtime.prediction import resize
+from petseg_runtime.runtime import METADATA, ONNX_KEY
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of `FORMATS`: the suffix of its files, and its name in `keras.Model.export`."""
+
+    suffix: str
+    keras_name: str
+
+
+FORMATS = {
+    "saved_model": Format("", "tf_saved_model"),
+    "onnx": Format(".onnx", "onnx"),
+    "litert": Format(".tflite", "litert"),
+    "openvino": Format(".xml", "openvino"),
+}
+QUANTIZATIONS = (None, "float16", "int8")
+
+# How far an artifact may be from its model: a logit, the share of pixels, the mean IoU.
+MOST_LOGIT_DRIFT = 1e-3
+MOST_PIXEL_DRIFT = 0.005
+MOST_IOU_DRIFT = 0.01
+
+# Sizes of the images that a network of any size is compared on, and how many of each.
+CHECKED_SIZES = ((128, 128), (96, 160))
+CHECKED_IMAGES = 4
+CALIBRATION_IMAGES = 128
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 -- Keras's word, too
+    quantize: str | None = None,
+    calibration: Iterable[Any] | None = None,
+    argmax: bool = False,
+) -> Path:
+    """Writes the model for another runtime, and compares the two before it leaves the file there.
+
+    `format` is "onnx", "litert", "openvino" or "saved_model"; by default what the suffix of `path`
+    says: `.onnx`, `.tflite`, `.xml` (beside which OpenVINO puts a `.bin`), or none for the folder
+    of a SavedModel. What is there already is replaced. All take RGB `(N, H, W, 3)` in [0, 255], of
+    any size where the model does, and return float32 logits `(N, H, W, C)` or, with `argmax`, the
+    classes `(N, H, W)`. `petseg.Runtime` opens them.
+
+    `quantize` is for LiteRT: "float16" halves the file, "int8" makes it a quarter and faster. For
+    "int8", `calibration` is a dataset of batches `(images, masks)`, such as `pets.val`, whose first
+    128 images set the ranges and are scored; it is exported for the size of these images alone.
+
+    Raises `ValueError`, and leaves nothing behind, when the artifact is further from the model than
+    1e-3 in any logit (float32), 0.5 % of the pixels (float16) or 0.01 mean IoU (int8) on the images
+    of `calibration` or, without, on drawn pets. Raises `ImportError` when what the format needs is
+    not installed: `pip install "petseg[export]"`.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
+    path = Path(path)
+    format = _checked_format(path, format)  # noqa: A001
+    if quantize not in QUANTIZATIONS:
+        raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: {quantize!r}.")
+    if quantize is not None and format != "litert":
+        raise ValueError(
+            f"`quantize` is for LiteRT: give a path that ends in .tflite. Received: {path}."
+        )
+    if (quantize == "int8") != (calibration is not None):
+        raise ValueError(
+            "`calibration` must be a dataset where `quantize` is 'int8', and only there. "
+            f"Received: quantize={quantize!r}, calibration={calibration!r}."
+        )
+    examples = None if calibration is None else _examples(calibration)
+    images = _checked_images(model) if examples is None else [examples[0]]
+    metadata = _metadata(model, quantize, argmax)
+    if examples is not None:
+        model = _of_size(model, examples[0].shape[1:3])
+    exported = keras.Model(model.inputs, ops.argmax(model.outputs[0], -1)) if argmax else model
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        with _quietly():
+            exported.export(
+                part,
+                format=FORMATS[format].keras_name,
+                verbose=False,
+                **_converter_options(format, quantize, images),
+            )
+            _note(part, format, metadata)
+        _check(model, Runtime(part), images, None if examples is None else examples[1])
+        _put(Path(folder), path)
+    return path
+
+
+def _checked_format(path: Path, name: str | None) -> str:
+    by_suffix = {row.suffix: key for key, row in FORMATS.items()}
+    name = by_suffix.get(path.suffix) if name is None else name
+    if name not in FORMATS:
+        raise ValueError(
+            f"`format` must be one of {', '.join(FORMATS)}, or `path` end in "
+            f"{', '.join(filter(None, by_suffix))} or be a folder's. "
+            f"Received: format={name!r}, path={str(path)!r}."
+        )
+    if path.suffix != FORMATS[name].suffix:
+        raise ValueError(
+            f"`path` must end in {FORMATS[name].suffix or 'no suffix'} for {name}. "
+            f"Received: {str(path)!r}."
+        )
+    if path.is_dir() and not (path / "saved_model.pb").exists() and any(path.iterdir()):
+        raise ValueError(f"`path` is a folder of other things. Received: {str(path)!r}.")
+    return name
+
+
+def _examples(dataset: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of a dataset and their masks."""
+    images: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    for batch in dataset:
+        if not isinstance(batch, tuple) or len(batch) < 2:
+            raise ValueError("`calibration` must hold batches `(images, masks)`.")
+        images.extend(np.asarray(batch[0], np.float32))
+        masks.extend(np.asarray(batch[1]))
+        if len(images) >= CALIBRATION_IMAGES:
+            break
+    if not images:
+        raise ValueError("`calibration` must hold at least one batch. Received: none.")
+    return np.stack(images[:CALIBRATION_IMAGES]), np.stack(masks[:CALIBRATION_IMAGES])
+
+
+def _checked_images(model: keras.Model) -> list[np.ndarray]:
+    """Drawn pets in each of the sizes to compare on."""
+    sizes = dict.fromkeys(
+        tuple(own or side for own, side in zip(model.input_shape[1:3], size, strict=True))
+        for size in CHECKED_SIZES
+    )
+    drawn = [draw_pet(seed)[0] for seed in range(CHECKED_IMAGES)]
+    return [np.stack([resize(image, size) for image in drawn]).astype("float32") for size in sizes]
+
+
+def _of_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """The model for images of one size: for some converters the sizes must be known."""
+    images = keras.Input((*size, 3), name="images")
+    return keras.Model(images, model(images), name=model.name)
+
+
+def _converter_options(
+    format: str,  # noqa: A002
+    quantize: str | None,
+    images: list[np.ndarray],
+) -> dict[str, Any]:
+    if format != "litert":
+        return {}
+    import tensorflow as tf
+
+    target: dict[str, Any] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    if quantize is None:
+        return {"target_spec": target}
+    options = {"optimizations": [tf.lite.Optimize.DEFAULT], "target_spec": target}
+    if quantize == "float16":
+        target["supported_types"] = [tf.float16]
+        return options
+
+    def representative_dataset() -> Iterator[list[np.ndarray]]:
+        for image in itertools.chain.from_iterable(images):
+            yield [image[np.newaxis]]
+
+    return {**options, "representative_dataset": representative_dataset}
+
+
+def _metadata(model: keras.Model, quantize: str | None, argmax: bool) -> dict[str, Any]:
+    class_names, ignore_class = class_names_of(model)
+    return {
+        "petseg": version("petseg"),
+        "model": model.name,
+        "class_names": class_names,
+        "ignore_class": ignore_class,
+        "input": "RGB (N, H, W, 3), float32 in [0, 255]",
+        "output": "classes (N, H, W)" if argmax else "logits (N, H, W, C), float32",
+        "quantize": quantize,
+    }
+
+
+def _note(path: Path, format: str, metadata: dict[str, Any]) -> None:  # noqa: A002
+    """Puts the metadata where the format has a place for it."""
+    text = json.dumps(metadata, indent=2)
+    if format == "saved_model":
+        folder = path / "assets.extra"
+        folder.mkdir()
+        (folder / METADATA).write_text(text + "\n", encoding="utf-8")
+    elif format == "litert":
+        # Files of a LiteRT network are a zip archive after its end.
+        with zipfile.ZipFile(path, "a") as files:
+            files.writestr(METADATA, text)
+    elif format == "onnx":
+        import onnx
+
+        network = onnx.load(path)
+        network.metadata_props.add(key=ONNX_KEY, value=text)
+        onnx.save(network, path)
+    else:
+        import openvino
+
+        network = openvino.Core().read_model(path)
+        network.set_rt_info(text, [ONNX_KEY])
+        noted = path.with_name(f"noted-{path.name}")
+        openvino.save_model(network, noted, compress_to_fp16=False)
+        for suffix in (".xml", ".bin"):
+            noted.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _check(
+    model: keras.Model, runtime: Runtime, images: list[np.ndarray], masks: np.ndarray | None
+) -> None:
+    """Raises `ValueError` when the artifact differs too much from the model."""
+    for batch in images:
+        wanted = _in_batches(model.predict_on_batch, batch, size=32)
+        given = _in_batches(runtime, batch, size=1)
+        classes = given.argmax(-1) if given.ndim == 4 else given
+        if masks is not None:
+            ious = [_mean_iou(masks, found, runtime) for found in (wanted.argmax(-1), classes)]
+            drift, most, unit = abs(ious[0] - ious[1]), MOST_IOU_DRIFT, "mean IoU"
+        elif runtime.metadata["quantize"] is None and given.ndim == 4:
+            drift, most, unit = np.abs(wanted - given).max(), MOST_LOGIT_DRIFT, "in a logit"
+        else:
+            drift, most = np.mean(wanted.argmax(-1) != classes), MOST_PIXEL_DRIFT
+            unit = "of the pixels"
+        if not drift <= most:
+            raise ValueError(
+                f"The exported network differs from `model` by {drift:.2g} {unit} on images of "
+                f"shape {batch.shape[1:]}, more than {most:.2g}. Nothing was written."
+            )
+
+
+def _in_batches(network: Callable[[Any], Any], images: np.ndarray, size: int) -> np.ndarray:
+    parts = [network(images[start : start + size]) for start in range(0, len(images), size)]
+    return np.concatenate(parts)
+
+
+def _mean_iou(masks: np.ndarray, classes: np.ndarray, runtime: Runtime) -> float:
+    count = len(runtime.class_names)
+    metric = MeanIoU(count, ignore_class=runtime.metadata["ignore_class"])
+    metric.update_state(masks, np.eye(count, dtype="float32")[classes])
+    return float(metric.result()["mean_iou"])
+
+
+def _put(folder: Path, path: Path) -> None:
+    """Moves what is in `folder` to where `path` is."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    for file in folder.iterdir():
+        file.replace(path.parent / file.name)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the converters say on their way."""
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

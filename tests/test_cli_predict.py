@@ -1,0 +1,131 @@
+"""`petseg predict` and `petseg export`, on drawn pets, with the U-Net that comes with petseg."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import petseg
+from petseg.data import draw_pet
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photos of different sizes."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed, name in enumerate(("a.png", "b.jpg", "c.png")):
+        image, _ = draw_pet(seed)
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_started_again_it_goes_on(cli, photos, tmp_path):
+    out, shares = tmp_path / "masks", tmp_path / "shares.json"
+    assert cli("predict", photos, "--out", out)[0] == 0
+    whole = times(out)
+    assert len(whole) == 6
+    (out / "b_mask.png").unlink()
+    (out / "c_mask.png").write_bytes((out / "c_mask.png").read_bytes()[:100])
+    code, told, _ = cli("predict", photos, "--out", out, "--json", shares)
+    assert code == 0
+    assert told.startswith(f"Already in {out}: 1 of 3 photos.\n")
+    again = times(out)
+    assert {name for name in whole if whole[name] == again[name]} == {"a_mask.png", "a_overlay.png"}
+    found = json.loads(shares.read_text())
+    assert list(found) == [str(photos / name) for name in ("a.png", "b.jpg", "c.png")]
+    for name, by_class in found.items():
+        assert list(by_class) == list(petseg.PET_CLASSES)
+        assert sum(by_class.values()) == pytest.approx(1, abs=0.001), name
+
+
+@pytest.mark.parametrize("change", ["--tta", "--tile 64", "--image-size 96", "photo"])
+def test_what_was_made_otherwise_is_made_anew(cli, photos, tmp_path, change):
+    out = tmp_path / "masks"
+    assert cli("predict", photos / "a.png", "--out", out)[0] == 0
+    before = times(out)
+    if change == "photo":
+        later = before["a_mask.png"] + 1_000_000_000
+        os.utime(photos / "a.png", ns=(later, later))
+        change = ""
+    assert cli("predict", photos / "a.png", "--out", out, *change.split())[0] == 0
+    assert times(out)["a_mask.png"] != before["a_mask.png"]
+
+
+def test_the_mask_cuts_out_the_pet(cli, photos, tmp_path):
+    out = tmp_path / "masks"
+    code, _, _ = cli("predict", photos / "a.png", "--out", out, "--cutout", "--no-overlay")
+    assert code == 0
+    assert sorted(times(out)) == ["a_cutout.png", "a_mask.png"]
+    with Image.open(out / "a_mask.png") as picture:
+        mask = np.array(picture)
+    with Image.open(out / "a_cutout.png") as picture:
+        assert picture.mode == "RGBA"
+        assert ((np.array(picture)[..., 3] == 0) == (mask == 1)).all()
+
+
+def test_an_export_predicts_as_its_model(cli, photos, tmp_path):
+    network = tmp_path / "unet.onnx"
+    code, told, _ = cli("export", network)
+    assert (code, told) == (0, f"Written and checked: {network}\n")
+    size = ("--image-size", "128")
+    assert cli("predict", photos, "--out", tmp_path / "a", *size)[0] == 0
+    assert cli("predict", photos, "--out", tmp_path / "b", *size, "--model", network)[0] == 0
+    for name in ("a_mask.png", "b_mask.png", "c_mask.png"):
+        masks = [np.asarray(Image.open(tmp_path / folder / name)) for folder in "ab"]
+        assert (masks[0] != masks[1]).mean() < 0.001
+
+
+def test_int8_is_calibrated_on_the_data(cli, tmp_path):
+    network = tmp_path / "unet.tflite"
+    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "64x96")
+    assert cli("export", network, *arguments)[0] == 0
+    assert petseg.Runtime(network).input_size == (64, 96)
+
+
+def test_a_video_gets_its_masks_laid_over(cli, tmp_path):
+    av = pytest.importorskip("av")
+    clip = tmp_path / "clip.mp4"
+    image, _ = draw_pet(3)
+    with av.open(str(clip), "w") as written:
+        stream = written.add_stream("libx264", rate=10)
+        stream.height, stream.width = (side - side % 2 for side in image.shape[:2])
+        for _ in range(7):
+            frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], "rgb24")
+            written.mux(stream.encode(frame))
+        written.mux(stream.encode())
+    code, told, _ = cli("predict", clip, "--out", tmp_path / "out")
+    assert code == 0
+    overlaid = tmp_path / "out" / "clip_overlay.mp4"
+    assert told == f"{clip} -> {overlaid}\n"
+    with av.open(str(overlaid)) as read:
+        frames = [frame.to_ndarray(format="rgb24") for frame in read.decode(video=0)]
+    assert len(frames) == 7
+    mask = petseg.predict(petseg.unet(weights="pets"), image, image_size=(128, 128))
+    expected = petseg.overlay(image, mask, legend=petseg.PET_CLASSES)
+    height, width = frames[0].shape[:2]
+    assert np.abs(frames[0] - expected[:height, :width].astype(float)).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("predict clip.mp4", "clip.mp4 cannot be read as a video"),
+        ("export unet.pb", "petseg: error: `format` must be one of"),
+        ("export unet.onnx --quantize int8 --data synthetic", "`quantize` is for LiteRT"),
+        ("predict photo.png --model clip.mp4", "`path` must be a file .onnx, .tflite, .xml"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(cli, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    code, _, err = cli(*args.split())
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1

@@ -1,0 +1,216 @@
+"""Real exports in their real runtimes, beside the model that they came from."""
+
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from keras import ops
+
+import petseg
+from petseg import exporting
+from petseg.exporting import export
+
+# One model of each family; the small decoders of DeepLabV3+ and FCN-16 and 32 are parts of these.
+FAMILIES = ("unet", "fcn8", "segnet", "pspnet", "deeplabv3_plus")
+FILES = {
+    "saved_model": ("saved", None),
+    "onnx": ("network.onnx", None),
+    "openvino": ("network.xml", None),
+    "litert": ("network.tflite", None),
+    "float16": ("half.tflite", "float16"),
+    "int8": ("eighth.tflite", "int8"),
+}
+
+
+@pytest.fixture(scope="module")
+def pets():
+    return petseg.synthetic_pets(48, image_size=(64, 96), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def trained(pets):
+    """A small network that has learned something, whose logits are no noise."""
+    model = petseg.unet(backbone="mobilenet", weights=None, class_names=pets.class_names)
+    petseg.finetune(model, pets.train, pets.val, frozen_epochs=0, epochs=2)
+    return model
+
+
+def photos(*size):
+    return np.random.default_rng(0).uniform(0, 255, (2, *size, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_exports_to_every_format(family, kind, pets, tmp_path):
+    model = petseg.MODELS[family](backbone="mobilenet", weights=None)
+    name, quantize = FILES[kind]
+    calibration = pets.val if quantize == "int8" else None
+    path = export(model, tmp_path / name, quantize=quantize, calibration=calibration)
+    runtime = petseg.Runtime(path)
+    assert runtime.class_names == ("class_0", "class_1", "class_2")
+    if quantize == "int8":
+        assert runtime.input_size == (64, 96)
+        return
+    assert runtime.input_size == (None, None)
+    for size in ((64, 96), (97, 33)):
+        given, wanted = runtime(photos(*size)), model.predict(photos(*size), verbose=0)
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given, wanted, atol=1e-3 if quantize is None else 0.05)
+
+
+def test_quantized_networks_are_smaller_and_score_the_same(trained, pets, tmp_path):
+    sizes, scores = {}, {}
+    for kind in ("litert", "float16", "int8"):
+        name, quantize = FILES[kind]
+        calibration = pets.val if quantize == "int8" else None
+        path = export(trained, tmp_path / name, quantize=quantize, calibration=calibration)
+        sizes[kind] = path.stat().st_size
+        scores[kind] = petseg.evaluate(petseg.Runtime(path), pets.test).mean_iou
+    assert sizes["float16"] < 0.55 * sizes["litert"]
+    assert sizes["int8"] < 0.33 * sizes["litert"]
+    expected = petseg.evaluate(trained, pets.test).mean_iou
+    assert scores["litert"] == pytest.approx(expected, abs=1e-4)
+    assert scores["float16"] == pytest.approx(expected, abs=0.005)
+    assert scores["int8"] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "onnx", "openvino", "litert"])
+def test_an_artifact_stands_in_for_its_model(kind, trained, pets, tmp_path):
+    path = export(trained, tmp_path / FILES[kind][0])
+    runtime = petseg.Runtime(path)
+    assert runtime.class_names == petseg.PET_CLASSES
+    assert runtime.metadata["model"] == "unet"
+    assert runtime.metadata["petseg"] == petseg.__version__
+    photo = photos(50, 90)[0]
+    assert (petseg.predict(runtime, photo) != petseg.predict(trained, photo)).mean() < 0.001
+    np.testing.assert_array_equal(
+        runtime.predict(photo, tta=True), petseg.predict(runtime, photo, tta=True)
+    )
+    given, wanted = petseg.evaluate(runtime, pets.test), petseg.evaluate(trained, pets.test)
+    assert given.class_names == wanted.class_names
+    assert given.mean_iou == pytest.approx(wanted.mean_iou, abs=1e-4)
+    assert given.loss == pytest.approx(wanted.loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "onnx", "openvino", "litert"])
+def test_argmax_inside_gives_classes(kind, trained, pets, tmp_path):
+    runtime = petseg.Runtime(export(trained, tmp_path / FILES[kind][0], argmax=True))
+    images = photos(64, 96)
+    classes = runtime(images)
+    assert classes.shape == (2, 64, 96)
+    assert (classes != ops.argmax(trained.predict(images, verbose=0), -1)).numpy().mean() < 0.001
+    mask = petseg.predict(runtime, images[0], image_size=(64, 96))
+    np.testing.assert_array_equal(mask, classes[0])
+    with pytest.raises(ValueError, match="Export it without `argmax`"):
+        petseg.predict(runtime, images, tta=True)
+    with pytest.raises(ValueError, match="one exported with `argmax`"):
+        petseg.evaluate(runtime, pets.test)
+
+
+def test_a_model_of_one_size_is_exported_for_it(tmp_path):
+    model = petseg.unet(backbone="mobilenet", weights=None, image_shape=(64, 96, 3))
+    runtime = petseg.Runtime(export(model, tmp_path / "network.onnx"))
+    assert runtime.input_size == (64, 96)
+    assert petseg.predict(runtime, photos(50, 50)[0]).shape == (50, 50)
+    with pytest.raises(ValueError, match=r"must be RGB of shape \(N, 64, 96, 3\)"):
+        runtime(photos(50, 50))
+
+
+RUN_ALONE = """
+import sys
+sys.modules |= {name: None for name in ("keras", "tensorflow", "petseg")}
+import numpy as np
+from petseg_runtime import Runtime, cutout, overlay
+photo = np.full((40, 60, 3), 99, np.uint8)
+mask = Runtime(sys.argv[1]).predict(photo)
+print(mask.shape, overlay(photo, mask).shape, cutout(photo, mask).shape)
+"""
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "litert"])
+def test_an_artifact_runs_where_there_is_no_tensorflow(kind, trained, tmp_path):
+    path = export(trained, tmp_path / FILES[kind][0])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALONE, path], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "(40, 60) (40, 60, 3) (40, 60, 4)\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "onnx", "openvino"])
+def test_what_drifts_leaves_nothing_behind(kind, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "MOST_LOGIT_DRIFT", -1.0)
+    with pytest.raises(ValueError, match=r"differs from `model` by .* in a logit.*Nothing was"):
+        export(trained, tmp_path / FILES[kind][0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_is_replaced_whole_or_left(trained, tmp_path, monkeypatch):
+    path = tmp_path / "saved"
+    export(trained, path)
+    (path / "stray").touch()
+    export(trained, path)
+    assert not (path / "stray").exists()
+    monkeypatch.setattr(exporting, "MOST_LOGIT_DRIFT", -1.0)
+    with pytest.raises(ValueError, match="differs from `model`"):
+        export(trained, path)
+    assert petseg.Runtime(path).class_names == petseg.PET_CLASSES
+
+
+def test_files_that_are_damaged_are_refused(trained, tmp_path):
+    for kind in ("onnx", "litert", "openvino"):
+        path = export(trained, tmp_path / FILES[kind][0])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+        with pytest.raises(ValueError, match=f"{path.name} cannot be opened"):
+            petseg.Runtime(path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty cannot be opened"):
+        petseg.Runtime(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match=r"no exported network .*gone\.onnx"):
+        petseg.Runtime(tmp_path / "gone.onnx")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"`path` must be a file \.onnx, \.tflite, \.xml"):
+        petseg.Runtime(tmp_path / "notes.txt")
+
+
+def test_a_litert_network_keeps_its_notes_as_a_zip_archive(trained, tmp_path):
+    path = export(trained, tmp_path / "network.tflite")
+    with zipfile.ZipFile(path) as files:
+        assert files.namelist() == ["petseg.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("network.pb", {}, r"`format` must be one of .*network\.pb"),
+        ("network.onnx", {"format": "keras"}, "`format` must be one of .*'keras'"),
+        ("network.onnx", {"format": "litert"}, r"`path` must end in \.tflite for litert"),
+        ("network.onnx", {"quantize": "int8"}, "`quantize` is for LiteRT"),
+        ("network.tflite", {"quantize": "int4"}, "`quantize` must be one of .*'int4'"),
+        ("network.tflite", {"quantize": "int8"}, "`calibration` must be a dataset where"),
+        ("network.tflite", {"calibration": []}, "`calibration` must be a dataset where"),
+        ("taken", {}, "`path` is a folder of other things"),
+        (
+            "network.tflite",
+            {"quantize": "int8", "calibration": []},
+            "`calibration` must hold at least one batch",
+        ),
+        (
+            "network.tflite",
+            {"quantize": "int8", "calibration": [photos(32, 32)]},
+            r"`calibration` must hold batches `\(images, masks\)`",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(name, arguments, message, trained, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=message):
+        export(trained, tmp_path / name, **arguments)
+    assert [path.name for path in tmp_path.rglob("*")] == ["taken", "thesis.tex"]
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"`model` must be a keras\.Model"):
+        export("unet", tmp_path / "network.onnx")
