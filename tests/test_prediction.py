@@ -168,7 +168,7 @@ def test_tta_averages_the_logits_of_both_mirror_images():
 
 
 def test_tiles_see_the_photo_at_its_own_size(model):
-    noise = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (500, 450, 3), np.uint8)
     mask = predict(model, noise, tile=32)
     assert (mask == noise.argmax(axis=-1)).mean() > 0.99  # where two are equal, either is right
     assert (predict(model, noise) != noise.argmax(axis=-1)).mean() > 0.3

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from petseg.data import draw_pet
 from petseg.evaluation import class_names_of
@@ -100,13 +100,14 @@ def export(
     metadata = _metadata(model, quantize, argmax)
     if examples is not None:
         model = _of_size(model, examples[0].shape[1:3])
-    exported = keras.Model(model.inputs, ops.argmax(model.outputs[0], -1)) if argmax else model
+    exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         with _quietly():
+            exported(images[0][:1])  # Keras exports only what has been called
             exported.export(
-                part,
+                str(part),
                 format=FORMATS[format].keras_name,
                 verbose=False,
                 **_converter_options(format, quantize, images),
@@ -115,6 +116,21 @@ def export(
         _check(model, Runtime(part), images, None if examples is None else examples[1])
         _put(Path(folder), path)
     return path
+
+
+class ArgMax(layers.Layer):
+    """The class `(N, H, W)` of the greatest logit of `(N, H, W, C)`, the first where equal."""
+
+    def call(self, logits: Any) -> Any:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # Keras's own looks at the bits of a float, for which ONNX and LiteRT have no operation.
+            return tf.argmax(logits, -1, output_type="int32")
+        return ops.argmax(logits, -1)
+
+    def compute_output_spec(self, logits: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(logits.shape[:-1], dtype="int32")
 
 
 def _checked_format(path: Path, name: str | None) -> str:

@@ -104,9 +104,16 @@ def predict(
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr that goes when it is done."""
+    """A bar on stderr, where that is a terminal, that goes when it is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def open_network(model: Path | None) -> tuple[Any, str, tuple[str, ...], tuple[int, int] | None]:

@@ -63,7 +63,8 @@ def write_overlaid(
         stream.pix_fmt = "yuv420p"
         for mask in predicts.masks(frames()):
             frame, pixels = waiting.popleft()
-            stream.height, stream.width = mask.shape
+            if not stream.width:
+                stream.height, stream.width = mask.shape
             laid_over = overlay(pixels, mask, transparent=transparent, legend=class_names)
             new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")
             new.pts, new.time_base = frame.pts, frame.time_base

@@ -75,14 +75,17 @@ class GridAveragePooling2D(layers.Layer):
 
     def call(self, x: Any) -> Any:
         height, width = ops.shape(x)[1:3]
-        x = ops.einsum("ih,nhwc->niwc", self._averages(height, x.dtype), x)
-        return ops.einsum("jw,niwc->nijc", self._averages(width, x.dtype), x)
+        # An einsum would reshape, which LiteRT cannot quantize for any number of images.
+        x = ops.matmul(self._averages(width, x.dtype), x)
+        x = ops.matmul(self._averages(height, x.dtype), ops.transpose(x, (0, 2, 1, 3)))
+        return ops.transpose(x, (0, 2, 1, 3))
 
     def _averages(self, size: Any, dtype: str) -> Any:
         """A matrix `(bins, size)` whose product with `size` positions is the mean of each cell."""
         cells = ops.expand_dims(ops.arange(self.bins), 1)
         start = cells * size // self.bins
-        end = -(-(cells + 1) * size // self.bins)
+        # Rounded up without negative numbers, which ONNX rounds towards zero.
+        end = ((cells + 1) * size + self.bins - 1) // self.bins
         positions = ops.expand_dims(ops.arange(size), 0)
         inside = ops.cast((positions >= start) & (positions < end), dtype)
         return inside / ops.cast(end - start, dtype)

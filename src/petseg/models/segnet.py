@@ -71,9 +71,14 @@ class MaxUnpooling2D(layers.Layer):
         missing = _positive(2 * rows - height), _positive(2 * columns - width)
         left_out = _positive(height - 2 * rows), _positive(width - 2 * columns)
         windows = ops.pad(before_pool, _after(*missing), constant_values=float("-inf"))
+        # Each row of windows is an image of its own, two rows high: more than four axes would be
+        # more than LiteRT slices.
+        channels = x.shape[-1]
         windows = windows[:, : 2 * rows, : 2 * columns]
-        windows = ops.reshape(windows, (-1, rows, 2, columns, 2, x.shape[-1]))
-        corners = [windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
+        windows = ops.reshape(windows, (-1, 2, columns, 2 * channels))
+        x = ops.reshape(x, (-1, columns, channels))
+        halves = slice(channels), slice(channels, None)
+        corners = [windows[:, row, :, half] for row in (0, 1) for half in halves]
         maximum = functools.reduce(ops.maximum, corners)
         free = ops.ones_like(maximum, dtype="bool")
         placed = []
@@ -81,10 +86,12 @@ class MaxUnpooling2D(layers.Layer):
             here = (corner == maximum) & free
             free = free & ~here
             placed.append(ops.where(here, x, ops.zeros_like(x)))
-        top, bottom = ops.stack(placed[:2], axis=3), ops.stack(placed[2:], axis=3)
-        unpooled = ops.stack([top, bottom], axis=2)  # (N, rows, 2, columns, 2, C)
-        unpooled = ops.reshape(unpooled, (-1, 2 * rows, 2 * columns, x.shape[-1]))
-        return ops.pad(unpooled, _after(*left_out))[:, :height, :width]
+        top, bottom = ops.concatenate(placed[:2], -1), ops.concatenate(placed[2:], -1)
+        unpooled = ops.reshape(
+            ops.stack([top, bottom], axis=1), (-1, 2 * rows, 2 * columns, channels)
+        )
+        unpooled = ops.pad(unpooled, _after(*left_out))[:, :height, :width]
+        return ops.reshape(unpooled, (-1, height, width, channels))
 
     def compute_output_shape(
         self, x_shape: tuple[Any, ...], before_pool_shape: tuple[Any, ...]
