@@ -53,8 +53,8 @@ def main() -> None:
     summaries = describe(pet_examples(args.data_dir), petseg.PET_CLASSES)
     worst, sheet = worst_photos(args.data_dir)
     args.out.mkdir(parents=True, exist_ok=True)
-    with whole_file(args.out / "worst.png") as part:
-        sheet.savefig(part, dpi=80)
+    with whole_file(args.out / "worst.jpg") as part:
+        sheet.savefig(part, dpi=80, format="jpg", pil_kwargs={"quality": 85})
     write_json(
         args.out / "dataset.json",
         {

@@ -84,9 +84,9 @@ def test_an_export_predicts_as_its_model(cli, photos, tmp_path):
 
 def test_int8_is_calibrated_on_the_data(cli, tmp_path):
     network = tmp_path / "unet.tflite"
-    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "64x96")
+    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "128x128")
     assert cli("export", network, *arguments)[0] == 0
-    assert petseg.Runtime(network).input_size == (64, 96)
+    assert petseg.Runtime(network).input_size == (128, 128)
 
 
 def test_a_video_gets_its_masks_laid_over(cli, tmp_path):

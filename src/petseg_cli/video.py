@@ -63,7 +63,7 @@ def write_overlaid(
         stream.pix_fmt = "yuv420p"
         for mask in predicts.masks(frames()):
             frame, pixels = waiting.popleft()
-            if not stream.width:
+            if not stream.codec_context.is_open:
                 stream.height, stream.width = mask.shape
             laid_over = overlay(pixels, mask, transparent=transparent, legend=class_names)
             new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")

@@ -1,0 +1,61 @@
+"""Puts what the page "Try it" loads into `docs/try/built`: the runtime, the networks, samples.
+
+    python docs/try/build.py
+
+The runtime is the npm package of `package-lock.json`; the networks are those that ship with petseg.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+import petseg
+from petseg.data import draw_pet
+from petseg.shipped import read_card, shipped_models
+from petseg_runtime.pictures import COLOURS
+
+HERE = Path(__file__).parent
+RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+SAMPLES = 3
+
+
+def main() -> None:
+    built = HERE / "built"
+    shutil.rmtree(built, ignore_errors=True)
+    built.mkdir()
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("npm, which comes with Node.js, is needed to fetch the runtime.")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, folder)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(command, cwd=folder, check=True)
+        for name in RUNTIME:
+            shutil.copy(Path(folder) / "node_modules" / "onnxruntime-web" / "dist" / name, built)
+    networks = []
+    for name in shipped_models():
+        card = read_card(name)
+        path = petseg.export(petseg.MODELS[name](weights="pets"), built / f"{name}.onnx")
+        networks.append(
+            {
+                "name": name,
+                "file": path.name,
+                "size": card["image_size"],
+                "classes": card["class_names"],
+                "colours": COLOURS[: len(card["class_names"])],
+                "mean_iou": card["test"]["mean_iou"],
+            }
+        )
+    networks.sort(key=lambda network: -network["mean_iou"])
+    (built / "networks.json").write_text(json.dumps(networks, indent=2) + "\n", encoding="utf-8")
+    for seed in range(1, SAMPLES + 1):
+        Image.fromarray(draw_pet(seed)[0]).save(built / f"pet-{seed}.png")
+
+
+if __name__ == "__main__":
+    main()
