@@ -1,4 +1,4 @@
-"""The built site in Chromium: every page opens whole, and the page "Try it" predicts as petseg does.
+"""The built site in Chromium: every page opens whole, and "Try it" predicts as petseg does.
 
 `PETSEG_SITE` names the folder that `mkdocs build` wrote; without it there is nothing to open.
 """
@@ -66,9 +66,7 @@ def page(browser, address):
     page.on("response", lambda got: got.status >= 400 and faults.append(f"{got.status} {got.url}"))
     page.on(
         "request",
-        lambda asked: (
-            asked.url.startswith(("blob:", "data:", address)) or faults.append(asked.url)
-        ),
+        lambda asked: asked.url.startswith(("blob:", "data:", address)) or faults.append(asked.url),
     )
     yield page
     page.close()
@@ -103,6 +101,12 @@ def test_every_page_opens_whole(page, address):
             assert page.locator(f"[id='{anchor}']").count() == 1, link
 
 
+def picture_of(data_url):
+    """RGBA `(H, W, 4)` of a PNG in a link."""
+    with Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as picture:
+        return np.asarray(picture.convert("RGBA")).astype(int)
+
+
 def photos(folder):
     """Five pictures of different sizes and their files."""
     for seed, scale in enumerate((1, 0.5, 1.7, 1, 2.3)):
@@ -127,9 +131,7 @@ def test_its_masks_are_those_of_python(page, address, tmp_path):
         page.set_input_files("#photo", path)
         page.wait_for_function("document.getElementById('status').textContent.includes(' ms')")
         data = page.locator("#canvas").evaluate("canvas => canvas.toDataURL()")
-        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as picture:
-            drawn = np.asarray(picture.convert("RGB")).astype(int)
-        found = np.abs(drawn[:, :, np.newaxis] - palette).sum(-1)
+        found = np.abs(picture_of(data)[:, :, np.newaxis, :3] - palette).sum(-1)
         assert (found.min(-1) == 0).all()
         expected = petseg.predict(model, image, image_size=tuple(card["image_size"]))
         assert (found.argmin(-1) == expected).mean() > 0.99
@@ -148,7 +150,9 @@ def test_it_works_by_keyboard_and_refuses_what_is_no_picture(page, address, tmp_
     assert page.locator("#canvas").evaluate("canvas => canvas.toDataURL()") != before
     page.get_by_role("radio", name="Cut-out").check()
     clear = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
-    alpha = page.locator("#canvas").evaluate(f"c => Array.from(({clear})(c)).filter((_, i) => i % 4 == 3)")
+    alpha = page.locator("#canvas").evaluate(
+        f"c => Array.from(({clear})(c)).filter((_, i) => i % 4 == 3)"
+    )
     assert set(alpha) == {0, 255}
     with page.expect_download() as download:
         page.get_by_role("button", name="Save the picture").click()

@@ -134,9 +134,11 @@ function describe(network, mask, milliseconds) {
   legend.replaceChildren();
   network.classes.forEach((name, k) => {
     const share = mask.reduce((sum, found) => sum + (found === k), 0) / mask.length;
-    const box = document.createElement("span");
+    const entry = document.createElement("span");
+    const box = document.createElement("i");
     box.style.background = `rgb(${network.colours[k]})`;
-    legend.append(box, `${name} ${(100 * share).toFixed(1)} %`);
+    entry.append(box, `${name} ${(100 * share).toFixed(1)} %`);
+    legend.append(entry);
   });
   const [height, width] = network.size;
   element("status").textContent =

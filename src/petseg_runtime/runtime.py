@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsInt
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +115,9 @@ def _runtime(module: str, package: str) -> Any:
 
 def _size(shape: Any) -> tuple[int | None, int | None]:
     """Height and width of an input shape in which any side is a name, or not positive."""
-    height, width = (int(s) if isinstance(s, SupportsInt) and s > 0 else None for s in shape[1:3])
+    height, width = (
+        int(s) if isinstance(s, int | np.integer) and s > 0 else None for s in shape[1:3]
+    )
     return height, width
 
 
