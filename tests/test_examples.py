@@ -29,13 +29,13 @@ def test_quickstart_compares_two_networks_and_draws(tmp_path):
 
 
 def test_benchmark_compares_its_rows_and_trains_none_twice(tmp_path):
-    names = ["fcn32-mobilenet-224", "deeplabv3-mobilenetv2-128"]
+    names = ["fcn8-mobilenet-128", "segnet-mobilenetv2-128"]
     small = ["--data", "synthetic", "--rows", *names]
     printed = run_example("benchmark.py", *small, cwd=tmp_path)
     folder = tmp_path / "runs" / "benchmark"
     results = {name: folder / name / "result.json" for name in names}
-    assert "\n fcn32 224 " in printed
-    assert "\n deeplabv3 128 " in printed
+    assert "\n fcn8 128 " in printed
+    assert "\n segnet 128 " in printed
     for name, path in results.items():
         result = json.loads(path.read_text())
         assert result["settings"]["model"] == name.split("-")[0]

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,6 +112,87 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match=r"bomb\.png has too many pixels"):
         read_image(path)
+
+
+READ_DAMAGED = """
+import io, resource, struct, sys, zlib
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from petseg_runtime.images import read_image
+
+rng = np.random.default_rng(0)
+photo = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8))
+whole = {}
+for suffix, kind in {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF",
+                     "webp": "WEBP"}.items():
+    file = io.BytesIO()
+    photo.save(file, kind)
+    whole[suffix] = file.getvalue()
+
+
+def truncated(data):
+    return data[: rng.integers(len(data))]
+
+
+def flipped(data):
+    data = bytearray(data)
+    for _ in range(rng.integers(1, 20)):
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+    return bytes(data)
+
+
+def other_header(data):
+    data = bytearray(data)
+    for _ in range(rng.integers(1, 6)):
+        data[rng.integers(min(len(data), 120))] = rng.integers(256)
+    return bytes(data)
+
+
+def noise(data):
+    return rng.bytes(rng.integers(500))
+
+
+def huge(data):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    png = bytearray(whole["png"])
+    png[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    return bytes(png)
+
+
+path, named, read = Path(sys.argv[1]), 0, 0
+for number in range(1000):
+    suffix = list(whole)[number % 6]
+    damage = (truncated, flipped, other_header, noise, huge)[number % 5]
+    file = path / f"{number}.{suffix}"
+    file.write_bytes(damage(whole[suffix]))
+    try:
+        image = read_image(file)
+    except ValueError as error:
+        assert file.name in str(error), error
+        named += 1
+    else:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        assert damage in (flipped, other_header, truncated), (damage, suffix)
+        read += 1
+    file.unlink()
+print(named, read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_thousand_damaged_files_end_in_a_named_error_or_an_image(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", READ_DAMAGED, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    named, read, mib = map(int, done.stdout.split())
+    assert named + read == 1000
+    assert named > 600  # some flipped bits leave another image
+    assert mib < 1200  # two copies of the largest image that Pillow opens
 
 
 def test_a_missing_file_is_named(tmp_path):
