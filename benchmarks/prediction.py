@@ -25,17 +25,15 @@ PREDICTIONS = 10_000
 SETTLED = 500  # predictions after which nothing should be added any more
 
 
-def ways(trained: tuple[int, int]) -> dict[str, dict]:
-    """What is given to `petseg.predict`, by name."""
-    side = trained[0]
-    return {
-        "as trained": {"image_size": trained},
-        "as trained, flips": {"image_size": trained, "tta": True},
-        "by default": {},
-        "by default, flips": {"tta": True},
-        "tiles": {"tile": side},
-        "tiles, flips": {"tile": side, "tta": True},
-    }
+def ways(trained: tuple[int, int]) -> list[dict]:
+    """What is given to `petseg.predict`."""
+    shown = [{"image_size": trained}, {}, {"tile": trained[0]}]
+    return [options | flips for options in shown for flips in ({}, {"tta": True})]
+
+
+def call(options: dict) -> str:
+    """The options as one would type them."""
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
 
 
 def score(model: keras.Model, photos: list, options: dict) -> dict:
@@ -86,9 +84,9 @@ def main() -> None:
     examples = pet_examples(args.data_dir)["val"].as_numpy_iterator()
     photos = [(example["image"], example["mask"][..., 0]) for example in examples]
     scores = {}
-    for way, options in ways(trained).items():
-        scores[way] = score(model, photos, options)
-        print(way, scores[way], flush=True)
+    for options in ways(trained):
+        scores[call(options)] = score(model, photos, options)
+        print(call(options), scores[call(options)], flush=True)
     args.work.mkdir(parents=True, exist_ok=True)
     record = {
         "settings": {"model": args.model, "split": "val", "trained_at": trained},

@@ -128,6 +128,16 @@ def classes() -> str:
     return table("split, photos, pet, background, border, smallest, median, largest", rows)
 
 
+def prediction() -> str:
+    """What the ways to show a photo to the U-Net give and cost."""
+    ways = read(RESULTS / "prediction.json")["ways"]
+    rows = [
+        [f"`{call}`", f"{found['mean_iou']:.3f}", f"{found['milliseconds']:.0f} ms"]
+        for call, found in ways.items()
+    ]
+    return table("arguments, mean IoU, a photo", rows)
+
+
 def runtimes() -> str:
     """Each way to run the U-Net: time, scores and size."""
     record = read(RESULTS / "runtimes.json")
@@ -168,6 +178,7 @@ MAKERS = {
     "speed": speed,
     "pipeline": pipeline,
     "classes": classes,
+    "prediction": prediction,
     "runtimes": runtimes,
 }
 
