@@ -1,7 +1,7 @@
 """Every way to run a trained U-Net, beside segmentation_models_pytorch's: time and scores.
 
-Each way is a process of its own; they take turns, round after round. Then each artifact is scored
-on the whole test split, as the model was.
+Each way is a process of its own; they take turns, round after round. Then the quantized artifacts
+are scored on the whole test split, as the model was: the logits of the others are the model's.
 
     bash benchmarks/make_peers.sh PEERS
     python benchmarks/runtimes.py --data-dir DIR --peers PEERS --out docs/results/runtimes.json
@@ -101,14 +101,14 @@ def main() -> None:
             processes = ways(files, folder, args.peers, size)
             record["speed"][f"{size}x{size}"] = measure(processes, size, args.rounds, args.seconds)
             pets = petseg.load_pets(image_size=(size, size), data_dir=args.data_dir)
-            networks = {"model": model, **{way: petseg.Runtime(f) for way, f in files.items()}}
+            quantized = {way: f for way, f in files.items() if way.partition(", ")[2]}
+            networks = {"model.predict": model}
+            networks |= {way: petseg.Runtime(f) for way, f in quantized.items()}
             record["scores"][f"{size}x{size}"] = {
-                way: {
-                    "test_mean_iou": round(petseg.evaluate(network, pets.test).mean_iou, 4),
-                    **({"mib": round(mib(files[way]), 2)} if way in files else {}),
-                }
+                way: round(petseg.evaluate(network, pets.test).mean_iou, 4)
                 for way, network in networks.items()
             }
+            record["mib"] = {way: round(mib(f), 2) for way, f in files.items()}
             args.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(args.out, record)
 

@@ -151,9 +151,8 @@ def runtimes() -> str:
                 f"{many['images_per_second']:.0f} (**{many['times_the_base']:.1f}x**)",
             ]
             scores = record["scores"][size]
-            cells.append(f"{scores[way]['test_mean_iou']:.3f}" if way in scores else "")
-        sizes = [scores.get(way, {}).get("mib") for scores in record["scores"].values()]
-        rows.append([way, *cells, f"{sizes[0]} MiB" if sizes[0] else ""])
+            cells.append(f"{scores[way]:.3f}" if way in scores else "")
+        rows.append([way, *cells, f"{record['mib'][way]} MiB" if way in record["mib"] else ""])
     heading = ["way"]
     for size in record["speed"]:
         side = size.split("x")[0]
