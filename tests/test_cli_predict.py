@@ -9,6 +9,7 @@ from PIL import Image
 
 import petseg
 from petseg.data import draw_pet
+from petseg.shipped import read_card
 
 
 @pytest.fixture
@@ -84,9 +85,9 @@ def test_an_export_predicts_as_its_model(cli, photos, tmp_path):
 
 def test_int8_is_calibrated_on_the_data(cli, tmp_path):
     network = tmp_path / "unet.tflite"
-    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "128x128")
+    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "160")
     assert cli("export", network, *arguments)[0] == 0
-    assert petseg.Runtime(network).input_size == (128, 128)
+    assert petseg.Runtime(network).input_size == (160, 160)
 
 
 def test_a_video_gets_its_masks_laid_over(cli, tmp_path):
@@ -107,7 +108,8 @@ def test_a_video_gets_its_masks_laid_over(cli, tmp_path):
     with av.open(str(overlaid)) as read:
         frames = [frame.to_ndarray(format="rgb24") for frame in read.decode(video=0)]
     assert len(frames) == 7
-    mask = petseg.predict(petseg.unet(weights="pets"), image, image_size=(128, 128))
+    size = tuple(read_card("unet")["image_size"])
+    mask = petseg.predict(petseg.unet(weights="pets"), image, image_size=size)
     expected = petseg.overlay(image, mask, legend=petseg.PET_CLASSES)
     height, width = frames[0].shape[:2]
     assert np.abs(frames[0] - expected[:height, :width].astype(float)).mean() < 8
