@@ -114,8 +114,9 @@ def main() -> None:
 
 
 def mib(path: Path) -> float:
-    """The size of a file, with what belongs to it, or of a folder."""
-    parts = path.rglob("*") if path.is_dir() else {path, path.with_suffix(".bin")}
+    """The size of a file, with the weights that OpenVINO puts beside it, or of a folder."""
+    weights = [path.with_suffix(".bin")] if path.suffix == ".xml" else []
+    parts = path.rglob("*") if path.is_dir() else [path, *weights]
     return sum(part.stat().st_size for part in parts if part.is_file()) / 2**20
 
 
