@@ -2,6 +2,9 @@
 
     python benchmarks/dataset.py --data-dir DIR --out docs/results/dataset
 
+`photos.jpg` is a row of photos of the test split, cut to squares, and `masks.png` their labels: its
+palette's entries 0 to 2 are the classes. What ships is tried on them where the set is not at hand.
+
 The network is the best that comes with petseg; the photos are of the validation part, on which it
 was not trained. Some of them show a bad mask, some a bad label.
 """
@@ -11,6 +14,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 import petseg
 from petseg.data import describe, pet_examples
@@ -18,8 +22,11 @@ from petseg.environment import environment
 from petseg.files import whole_file, write_json
 from petseg.report import prediction_sheet
 from petseg.shipped import read_card, shipped_models
+from petseg_runtime.pictures import COLOURS
 
 WORST = 8
+SAMPLES = (4, 10, 33, 42, 59)  # of the test split
+SAMPLE_SIDE = 192
 
 
 def worst_photos(data_dir: Path) -> tuple[dict, object]:
@@ -45,6 +52,22 @@ def worst_photos(data_dir: Path) -> tuple[dict, object]:
     }, sheet
 
 
+def samples(data_dir: Path) -> tuple[Image.Image, Image.Image]:
+    """A row of photos, and one of their masks."""
+    photos = Image.new("RGB", (len(SAMPLES) * SAMPLE_SIDE, SAMPLE_SIDE))
+    masks = Image.new("P", photos.size)
+    masks.putpalette(np.ravel(COLOURS[:3]).tolist())
+    examples = list(pet_examples(data_dir)["test"].take(max(SAMPLES) + 1))
+    size = (SAMPLE_SIDE, SAMPLE_SIDE)
+    for place, index in enumerate(SAMPLES):
+        image, mask = examples[index]["image"].numpy(), examples[index]["mask"].numpy()
+        corner = (place * SAMPLE_SIDE, 0)
+        photos.paste(ImageOps.fit(Image.fromarray(image), size, Image.Resampling.BICUBIC), corner)
+        labels = ImageOps.fit(Image.fromarray(mask[..., 0]), size, Image.Resampling.NEAREST)
+        masks.paste(labels.point(list(range(256)), "P"), corner)
+    return photos, masks
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path)
@@ -55,6 +78,11 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with whole_file(args.out / "worst.jpg") as part:
         sheet.savefig(part, dpi=80, format="jpg", pil_kwargs={"quality": 85})
+    photos, masks = samples(args.data_dir)
+    with whole_file(args.out / "photos.jpg") as part:
+        photos.save(part, "jpeg", quality=90)
+    with whole_file(args.out / "masks.png") as part:
+        masks.save(part, "png", optimize=True)
     write_json(
         args.out / "dataset.json",
         {

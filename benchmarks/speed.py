@@ -28,8 +28,10 @@ COMPARISONS = {
     "unet": {
         f"{SMP} Unet, eager": ("smp", "torch", ["Unet"]),
         f"{SMP} Unet, compiled": ("smp", "torch", ["Unet", "--compile"]),
-        "textbook decoder, Keras": ("", "keras", ["textbook:unet"]),
+        "textbook U-Net, Keras": ("", "keras", ["textbook:unet"]),
     },
+    "fcn8": {"textbook FCN-8, Keras": ("", "keras", ["textbook:fcn8"])},
+    "segnet": {"textbook SegNet, Keras": ("", "keras", ["textbook:segnet"])},
     "pspnet": {f"{SMP} PSPNet, eager": ("smp", "torch", ["PSPNet"])},
     "deeplabv3": {
         f"{SMP} DeepLabV3, eager": ("smp", "torch", ["DeepLabV3"]),
@@ -44,6 +46,7 @@ CASES = [
     for size in (128, 224)
     for task, batch in (("frozen", 32), ("full", 32), ("predict", 32), ("predict", 1))
 ]
+FIRST = (224, 1)  # the size and batch of the first prediction
 
 
 class Process:
@@ -59,7 +62,8 @@ class Process:
             text=True,
         )
         self.about = self._answer()
-        self.ready_seconds = time.perf_counter() - start
+        self.run("predict", *FIRST, 1)
+        self.first_prediction_seconds = time.perf_counter() - start
 
     def _answer(self) -> dict:
         line = self.pipe.stdout.readline()
@@ -109,7 +113,11 @@ def compare(model: str, peers: dict, folder: Path, rounds: int, seconds: float) 
     for name, (_, worker, arguments) in peers.items():
         processes[name] = Process(pythons[name], WORKERS[worker], arguments)
     rows = {
-        name: {"parameters": p.about["parameters"], "ready_seconds": round(p.ready_seconds, 2)}
+        name: {
+            "parameters": p.about["parameters"],
+            "import_seconds": round(p.about["import_seconds"], 2),
+            "first_prediction_seconds": round(p.first_prediction_seconds, 2),
+        }
         for name, p in processes.items()
     }
     versions = {}

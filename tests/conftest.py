@@ -68,6 +68,18 @@ def real_pets_dir() -> Path:
     return data_dir
 
 
+@pytest.fixture(scope="session")
+def photos_and_masks() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Five photos of the real set, reduced and cut to squares, and their masks."""
+    folder = Path(__file__).parents[1] / "docs" / "results" / "dataset"
+    rows = []
+    for name in ("photos.jpg", "masks.png"):
+        with Image.open(folder / name) as row:
+            rows.append(np.split(np.asarray(row), row.width // row.height, axis=1))
+    photos, masks = rows
+    return photos, masks
+
+
 @pytest.fixture
 def cli(capsys):
     """Runs a command; returns its exit code, stdout and stderr."""

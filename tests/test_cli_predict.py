@@ -3,6 +3,7 @@
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,22 +85,27 @@ def test_an_export_predicts_as_its_model(cli, photos, tmp_path):
 
 
 def test_int8_is_calibrated_on_the_data(cli, tmp_path):
-    network = tmp_path / "unet.tflite"
-    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "160")
-    assert cli("export", network, *arguments)[0] == 0
-    assert petseg.Runtime(network).input_size == (160, 160)
+    images = keras.Input((None, None, 3))
+    bright_or_dark = keras.layers.Conv2D(3, 1)
+    model = keras.Model(images, bright_or_dark(keras.layers.Rescaling(1 / 127.5, -1)(images)))
+    bright_or_dark.set_weights([np.array([[[[2, -2, 0]] * 3]], "float32"), np.zeros(3, "float32")])
+    model.save(tmp_path / "model.keras")
+    network = tmp_path / "network.tflite"
+    arguments = ("--quantize", "int8", "--data", "synthetic", "--image-size", "64x96")
+    code, _, err = cli("export", network, "--model", tmp_path / "model.keras", *arguments)
+    assert code == 0, err
+    assert petseg.Runtime(network).input_size == (64, 96)
 
 
-def test_a_video_gets_its_masks_laid_over(cli, tmp_path):
+def test_a_video_gets_its_masks_laid_over(cli, photos_and_masks, tmp_path):
     av = pytest.importorskip("av")
     clip = tmp_path / "clip.mp4"
-    image, _ = draw_pet(3)
+    image = photos_and_masks[0][3]
     with av.open(str(clip), "w") as written:
         stream = written.add_stream("libx264", rate=10)
-        stream.height, stream.width = (side - side % 2 for side in image.shape[:2])
+        stream.height, stream.width = image.shape[:2]
         for _ in range(7):
-            frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], "rgb24")
-            written.mux(stream.encode(frame))
+            written.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         written.mux(stream.encode())
     code, told, _ = cli("predict", clip, "--out", tmp_path / "out")
     assert code == 0
@@ -111,8 +117,11 @@ def test_a_video_gets_its_masks_laid_over(cli, tmp_path):
     size = tuple(read_card("unet")["image_size"])
     mask = petseg.predict(petseg.unet(weights="pets"), image, image_size=size)
     expected = petseg.overlay(image, mask, legend=petseg.PET_CLASSES)
-    height, width = frames[0].shape[:2]
-    assert np.abs(frames[0] - expected[:height, :width].astype(float)).mean() < 8
+    # Compressed, a frame is still much nearer to the overlay than to what was there before.
+    wanted, before = (
+        np.abs(frames[0] - picture.astype(float)).mean() for picture in (expected, image)
+    )
+    assert wanted < before / 4
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 import petseg
-from petseg.data import draw_pet
 from petseg.shipped import read_card
 from petseg_runtime.pictures import COLOURS
 
@@ -107,17 +106,17 @@ def picture_of(data_url):
         return np.asarray(picture.convert("RGBA")).astype(int)
 
 
-def photos(folder):
-    """Five pictures of different sizes and their files."""
-    for seed, scale in enumerate((1, 0.5, 1.7, 1, 2.3)):
-        image = Image.fromarray(draw_pet(seed)[0])
-        image = image.resize([round(scale * side) for side in image.size])
-        path = folder / f"{seed}.png"
+def files(photos, folder):
+    """The photos at different sizes, in files: each file and what is in it."""
+    for index, (photo, scale) in enumerate(zip(photos, (1, 0.5, 1.7, 1.2, 2.3), strict=True)):
+        image = Image.fromarray(photo)
+        image = image.resize((round(scale * image.width), round(0.8 * scale * image.height)))
+        path = folder / f"{index}.png"
         image.save(path)
         yield path, np.asarray(image)
 
 
-def test_its_masks_are_those_of_python(page, address, tmp_path):
+def test_its_masks_are_those_of_python(page, address, photos_and_masks, tmp_path):
     page.goto(f"{address}/try/")
     page.wait_for_function("document.getElementById('status').textContent == 'Ready.'")
     label = page.locator("#network option").first.inner_text()
@@ -126,7 +125,7 @@ def test_its_masks_are_those_of_python(page, address, tmp_path):
     palette = np.array(COLOURS[: len(card["class_names"])])
     page.locator("#result").evaluate("element => element.hidden = false")
     page.get_by_role("radio", name="Mask").check()
-    for path, image in photos(tmp_path):
+    for path, image in files(photos_and_masks[0], tmp_path):
         page.locator("#status").evaluate("element => element.textContent = ''")
         page.set_input_files("#photo", path)
         page.wait_for_function("document.getElementById('status').textContent.includes(' ms')")

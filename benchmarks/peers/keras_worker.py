@@ -3,6 +3,7 @@
 python keras_worker.py petseg:unet
 """
 
+import importlib
 import json
 import os
 import resource
@@ -12,8 +13,11 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def textbook_unet():
-    """The U-Net that tutorials build: resize, concatenate, two 3 x 3 convolutions, to stride 1."""
+TAPS = ("block_13_expand_relu", "block_6_expand_relu", "block_3_expand_relu", "block_1_expand_relu")
+
+
+def textbook(architecture):
+    """What tutorials build on Keras's MobileNetV2: the model, and the layers of its encoder."""
     import keras
     from keras import layers
 
@@ -21,18 +25,52 @@ def textbook_unet():
     network = keras.applications.MobileNetV2(
         include_top=False, weights=None, input_tensor=layers.Rescaling(1 / 127.5, -1)(images)
     )
-    taps = ("block_13_expand_relu", "block_6_expand_relu", "block_3_expand_relu")
-    skips = [network.get_layer(tap).output for tap in (*taps, "block_1_expand_relu")] + [images]
+    skips = [network.get_layer(tap).output for tap in TAPS] + [images]  # strides 16 to 1
     x = network.get_layer("block_16_project").output
+    encoder = [layer for layer in network.layers if layer.name != "input_layer"]
+    return keras.Model(images, DECODERS[architecture](x, skips)), encoder
+
+
+def unet(x, skips):
+    """Resize, concatenate, two 3 x 3 convolutions, to stride 1."""
+    from keras import layers
+
     for skip, filters in zip(skips, (256, 128, 64, 48, 32), strict=True):
         x = layers.UpSampling2D(interpolation="bilinear")(x)
         x = layers.Concatenate()([x, skip])
         for _ in range(2):
-            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
-    model = keras.Model(images, layers.Conv2D(3, 1)(x))
-    encoder = [layer for layer in network.layers if layer.name != "input_layer"]
-    return model, encoder
+            x = conv_bn_relu(x, filters)
+    return layers.Conv2D(3, 1)(x)
+
+
+def segnet(x, _):
+    """Resize, one 3 x 3 convolution, to stride 2."""
+    from keras import layers
+
+    for filters in (512, 256, 128, 64):
+        x = conv_bn_relu(layers.UpSampling2D()(x), filters)
+    return layers.UpSampling2D(interpolation="bilinear")(layers.Conv2D(3, 1)(x))
+
+
+def fcn8(x, skips):
+    """Scores of three strides, added on the way up through transposed convolutions."""
+    from keras import layers
+
+    x = layers.Conv2D(3, 1)(x)
+    for skip in skips[:2]:
+        x = layers.Conv2DTranspose(3, 4, strides=2, padding="same")(x)
+        x = layers.Add()([x, layers.Conv2D(3, 1)(skip)])
+    return layers.Conv2DTranspose(3, 16, strides=8, padding="same")(x)
+
+
+def conv_bn_relu(x, filters):
+    from keras import layers
+
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+DECODERS = {"unet": unet, "segnet": segnet, "fcn8": fcn8}
 
 
 def build(name):
@@ -46,7 +84,7 @@ def build(name):
         model = petseg.MODELS[model_name](weights=None)
         return model, [model.get_layer("encoder")]
     if maker == "textbook":
-        model, encoder = textbook_unet()
+        model, encoder = textbook(model_name)
     elif maker == "keras_hub":
         import keras_hub
 
@@ -80,6 +118,10 @@ class Worker:
     """The model, in the state of the task it was last asked for."""
 
     def __init__(self, name):
+        start = time.perf_counter()
+        library = name.partition(":")[0].replace("textbook", "keras")
+        importlib.import_module(library)
+        self.import_seconds = time.perf_counter() - start
         import keras
 
         keras.utils.set_random_seed(0)
@@ -91,7 +133,11 @@ class Worker:
         import tensorflow as tf
 
         versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
-        return {"parameters": self.model.count_params(), "versions": versions}
+        return {
+            "parameters": self.model.count_params(),
+            "import_seconds": self.import_seconds,
+            "versions": versions,
+        }
 
     def prepare(self, task):
         if task == self.state:
@@ -126,12 +172,10 @@ class Worker:
 
 def serve(make, *arguments):
     """Makes the worker, then runs what each line of stdin asks for."""
-    start = time.perf_counter()
     worker = make(*arguments)
-    ready = {"seconds": time.perf_counter() - start, **worker.describe()}
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the libraries print is no answer
-    print(json.dumps(ready), file=out, flush=True)
+    print(json.dumps(worker.describe()), file=out, flush=True)
     for line in sys.stdin:
         seconds = worker.run(**json.loads(line))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -13,9 +13,11 @@ class Worker:
     """The model, in the state of the task it was last asked for."""
 
     def __init__(self, architecture, compiled):
+        start = time.perf_counter()
         import segmentation_models_pytorch as smp
         import torch
 
+        self.import_seconds = time.perf_counter() - start
         torch.manual_seed(0)
         self.torch = torch
         model = getattr(smp, architecture)("mobilenet_v2", encoder_weights=None, classes=3)
@@ -26,7 +28,11 @@ class Worker:
         self.versions = {"torch": torch.__version__, "smp": smp.__version__}
 
     def describe(self):
-        return {"parameters": self.parameters, "versions": self.versions}
+        return {
+            "parameters": self.parameters,
+            "import_seconds": self.import_seconds,
+            "versions": self.versions,
+        }
 
     def prepare(self, task):
         if task == self.state:

@@ -14,13 +14,12 @@ from pathlib import Path
 from PIL import Image
 
 import petseg
-from petseg.data import draw_pet
 from petseg.shipped import read_card, shipped_models
 from petseg_runtime.pictures import COLOURS
 
 HERE = Path(__file__).parent
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-SAMPLES = 3
+PHOTOS = HERE.parent / "results" / "dataset" / "photos.jpg"  # squares in a row
 
 
 def main() -> None:
@@ -53,8 +52,12 @@ def main() -> None:
         )
     networks.sort(key=lambda network: -network["mean_iou"])
     (built / "networks.json").write_text(json.dumps(networks, indent=2) + "\n", encoding="utf-8")
-    for seed in range(1, SAMPLES + 1):
-        Image.fromarray(draw_pet(seed)[0]).save(built / f"pet-{seed}.png")
+    with Image.open(PHOTOS) as photos:
+        side = photos.height
+        for place in range(photos.width // side):
+            corner = place * side
+            photo = photos.crop((corner, 0, corner + side, side))
+            photo.save(built / f"pet-{place + 1}.png")
 
 
 if __name__ == "__main__":

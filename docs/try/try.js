@@ -229,11 +229,11 @@ function offer() {
   for (const network of networks) {
     element("network").add(new Option(`${network.name} (mean IoU ${network.mean_iou.toFixed(3)})`));
   }
-  for (const name of ["pet-1.png", "pet-2.png", "pet-3.png"]) {
+  for (const number of [1, 2, 3, 4, 5]) {
     const button = document.createElement("button");
     const image = new Image();
-    image.src = new URL(`./built/${name}`, import.meta.url).href;
-    image.alt = `Drawn ${name.slice(0, -4).replace("-", " ")}`;
+    image.src = new URL(`./built/pet-${number}.png`, import.meta.url).href;
+    image.alt = `Photo ${number}`;
     button.type = "button";
     button.append(image);
     button.addEventListener("click", () => show(image));

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import applications, layers, ops, tree
 
-from petseg.normalization import FusedBatchNormalization
+from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 
 
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -190,9 +190,10 @@ def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.
 
 def _fused(layer: keras.Layer) -> keras.Layer:
     """The same layer anew, with batch normalization in one pass."""
-    is_norm = isinstance(layer, layers.BatchNormalization)
-    kind = FusedBatchNormalization if is_norm else type(layer)
-    return kind.from_config(layer.get_config())
+    config = layer.get_config()
+    if isinstance(layer, layers.BatchNormalization):
+        return FusedBatchNormalization.from_config({**config, "momentum": BN_MOMENTUM})
+    return type(layer).from_config(config)
 
 
 def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:

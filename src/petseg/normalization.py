@@ -5,6 +5,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+# With Keras's 0.99, or the 0.999 of MobileNetV3, the moving statistics lag by hundreds of batches,
+# epochs of a small dataset, and validation by as much.
+BN_MOMENTUM = 0.9
+
 
 @keras.saving.register_keras_serializable("petseg")
 class FusedBatchNormalization(layers.BatchNormalization):

@@ -9,14 +9,10 @@ import keras
 from keras import layers, ops
 
 from petseg.metrics import MeanIoU
-from petseg.normalization import FusedBatchNormalization
+from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 from petseg.shipped import load_shipped
 
 MIN_SIZE = 32
-
-# With Keras's 0.99 the statistics lag by a hundred batches, an epoch of the pets, and validation
-# falls behind while the encoder is being thawed.
-BN_MOMENTUM = 0.9
 
 
 def image_input(image_shape: Sequence[int | None]) -> keras.KerasTensor:
