@@ -50,14 +50,14 @@ def ways(files: dict[str, Path], folder: Path, peers: Path, size: int) -> dict[s
     keras_file = str(folder / "unet.keras")
     onnx = folder / f"smp-{size}.onnx"
     subprocess.run([smp, HERE / "peers" / "smp_to_onnx.py", onnx, str(size)], check=True)
+    workers = {
+        f"{SMP} Unet, ONNX Runtime": ["bare onnx", str(onnx)],
+        **{way: [way, keras_file] for way in ("model.predict", "petseg.predict", "compiled call")},
+        **{name: ["artifact", str(file)] for name, file in files.items()},
+    }
     return {
-        BASE: Process(smp, TORCH, ["Unet"]),
-        f"{SMP} Unet, ONNX Runtime": Process(python, RUNTIME, ["bare onnx", str(onnx)]),
-        **{
-            way: Process(python, RUNTIME, [way, keras_file])
-            for way in ("model.predict", "petseg.predict", "compiled call")
-        },
-        **{name: Process(python, RUNTIME, ["artifact", str(f)]) for name, f in files.items()},
+        BASE: Process(smp, TORCH, ["Unet"], size),
+        **{name: Process(python, RUNTIME, words, size) for name, words in workers.items()},
     }
 
 

@@ -46,13 +46,12 @@ CASES = [
     for size in (128, 224)
     for task, batch in (("frozen", 32), ("full", 32), ("predict", 32), ("predict", 1))
 ]
-FIRST = (224, 1)  # the size and batch of the first prediction
 
 
 class Process:
-    """A worker, ready to time its model."""
+    """A worker, ready to time its model: it has predicted one image of `size`."""
 
-    def __init__(self, python: str, worker: Path, arguments: list[str]):
+    def __init__(self, python: str, worker: Path, arguments: list[str], size: int = 224):
         start = time.perf_counter()
         self.pipe = subprocess.Popen(
             [python, str(worker), *arguments],
@@ -62,7 +61,7 @@ class Process:
             text=True,
         )
         self.about = self._answer()
-        self.run("predict", *FIRST, 1)
+        self.run("predict", size, 1, 1)
         self.first_prediction_seconds = time.perf_counter() - start
 
     def _answer(self) -> dict:

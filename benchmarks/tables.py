@@ -16,7 +16,8 @@ def trained() -> str:
     """Every network that was trained by `petseg train`, the best first."""
     records = [(path, read(path)) for path in sorted(RESULTS.glob("*/result.json"))]
     records.sort(key=lambda entry: -entry[1]["test"]["mean_iou"])
-    heading = "network, backbone, size, parameters, multiply-adds, before fine-tuning, mean IoU, "
+    heading = "network, backbone, size, begins with, epochs, parameters, multiply-adds, "
+    heading += "before fine-tuning, mean IoU, "
     rows = []
     for path, record in records:
         settings, test = record["settings"], record["test"]
@@ -25,6 +26,8 @@ def trained() -> str:
                 f"`{settings['model']}`",
                 f"`{settings['backbone']}`",
                 "x".join(map(str, settings["image_size"])),
+                beginning_of(settings["weights"]),
+                f"{settings['frozen_epochs']} + {settings['epochs']}",
                 f"{record['parameters'] / 1e6:.1f} M",
                 f"{record['multiply_adds'] / 1e6:.0f} M",
                 f"{record['before_fine_tuning']['test']['mean_iou']:.3f}",
@@ -36,7 +39,15 @@ def trained() -> str:
             ]
         )
     heading += "pet, background, border, pixel accuracy, boundary F1, training"
-    return table(heading, rows, words=2)
+    return table(heading, rows, words=5)
+
+
+def beginning_of(weights: str) -> str:
+    """ImageNet, or the size of the row whose weights they are: `unet-mobilenetv2-128/best...`."""
+    if weights == "imagenet":
+        return "ImageNet"
+    size = Path(weights).parent.name.rpartition("-")[2]
+    return f"{size}x{size}"
 
 
 def training_minutes(history: Path) -> float:
@@ -85,14 +96,54 @@ def speed() -> str:
                 if "petseg_is_faster_by" in row[case]:
                     cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
                 cells.append(cell)
-            ours = name == "petseg"
-            label = f"`petseg.{model}`" if ours else name
-            rows.append([label, f"{row['parameters'] / 1e6:.1f} M", *cells])
+            rows.append([network(model, name), f"{row['parameters'] / 1e6:.1f} M", *cells])
     cases = [
         f"{task} {size.split('x')[0]}" + (" (1)" if batch == "batch 1" else "")
         for task, size, batch in (case.split(", ") for case in cases)
     ]
     return table(", ".join(["network", "parameters", *cases]), rows)
+
+
+def beginning() -> str:
+    """What it takes each process of `speed` to import, to give a first mask, and in memory."""
+    rows = [
+        [
+            network(model, name),
+            f"{row['import_seconds']:.1f} s",
+            f"{row['first_prediction_seconds']:.1f} s",
+            f"{row['peak_mib']:,} MiB",
+        ]
+        for model, result in read(RESULTS / "speed.json")["results"].items()
+        for name, row in result["rows"].items()
+    ]
+    return table("network, import, first prediction, peak memory", rows)
+
+
+def network(model: str, name: str) -> str:
+    return f"`petseg.{model}`" if name == "petseg" else name
+
+
+def startup() -> str:
+    """What it costs to import petseg, and to ask it for help."""
+    rows = [
+        [f"`{name}`", f"{found['seconds']:.2f} s", f"{found['of_the_base']:.2f}"]
+        for name, found in read(RESULTS / "startup.json")["results"].items()
+    ]
+    return table("process, time, of the first", rows)
+
+
+def choices() -> str:
+    """What changes the speed of a training step, as a share of the default's."""
+    record = read(RESULTS / "step_choices.json")
+    rows = [
+        [name, *(f"{tasks[task]['ratio']:.2f}" for task in ("frozen", "full", "predict"))]
+        for name, tasks in record["results"].items()
+    ]
+    weights = record["encoder_features_mib_per_photo"]
+    photos = read(RESULTS / "dataset" / "dataset.json")["splits"]["train"]["examples"]
+    kept = " and ".join(f"{weights[size] * photos / 1024:.0f} GiB at {size}" for size in weights)
+    note = f"What a frozen encoder makes of the training photos would take {kept} to keep.\n"
+    return table("choice, frozen, full, predict", rows) + "\n" + note
 
 
 def pipeline() -> str:
@@ -171,6 +222,28 @@ def runtimes() -> str:
     return table(", ".join([*heading, "file"]), rows)
 
 
+def exports() -> str:
+    """How far any network's logits were from its export's, a row a backbone."""
+    found: dict[str, list[dict]] = {}
+    for name, row in read(RESULTS / "exports.json")["rows"].items():
+        found.setdefault(name.partition("(")[2].removesuffix(")"), []).append(row)
+    formats = [name for name in next(iter(found.values()))[0] if name != "greatest_logit"]
+    rows = [
+        [f"`{backbone}`", *(f"{max(row[name] for row in rows):.0e}" for name in formats)]
+        for backbone, rows in found.items()
+    ]
+    return table(", ".join(["backbone", *formats]), rows)
+
+
+def recipe() -> str:
+    """What each change of the recipe gave on validation."""
+    rows = [
+        [name, f"{found['frozen']:.3f}", f"{found['thawed']:.3f}"]
+        for name, found in read(RESULTS / "recipe.json")["rows"].items()
+    ]
+    return table("change, mean IoU frozen, mean IoU thawed", rows)
+
+
 def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
     """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
     names = heading.split(", ")
@@ -186,10 +259,15 @@ MAKERS = {
     "trained": trained,
     "variants": variants,
     "speed": speed,
+    "beginning": beginning,
+    "startup": startup,
+    "choices": choices,
     "pipeline": pipeline,
     "classes": classes,
     "prediction": prediction,
     "runtimes": runtimes,
+    "exports": exports,
+    "recipe": recipe,
 }
 
 

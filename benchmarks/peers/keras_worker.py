@@ -75,8 +75,6 @@ DECODERS = {"unet": unet, "segnet": segnet, "fcn8": fcn8}
 
 def build(name):
     """The compiled model, and what to freeze of it."""
-    import keras
-
     maker, _, model_name = name.partition(":")
     if maker == "petseg":
         import petseg
@@ -105,13 +103,25 @@ def build(name):
         )
         model = keras_hub.models.DeepLabV3ImageSegmenter(backbone=backbone, num_classes=3)
         encoder = [resnet18]
+    compile_plainly(model)
+    return model, encoder
+
+
+def compile_plainly(model):
+    """Adam, cross-entropy and accuracy, as tutorials compile."""
+    import keras
+
     model.compile(
         optimizer=keras.optimizers.Adam(),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy()],
         jit_compile=False,
     )
-    return model, encoder
+
+
+def compile_again(model):
+    """As petseg compiled it."""
+    model.compile_from_config(model.get_compile_config())
 
 
 class Worker:
@@ -126,6 +136,7 @@ class Worker:
 
         keras.utils.set_random_seed(0)
         self.model, self.encoder = build(name)
+        self.compile = compile_again if library == "petseg" else compile_plainly
         self.state = None
 
     def describe(self):
@@ -139,14 +150,14 @@ class Worker:
             "versions": versions,
         }
 
-    def prepare(self, task):
-        if task == self.state:
+    def prepare(self, task, size):
+        if (task, size) == self.state:
             return
         if task != "predict":
             for layer in self.encoder:
                 layer.trainable = task == "full"
-            self.model.compile_from_config(self.model.get_compile_config())
-        self.state = task
+        self.compile(self.model)  # a graph for each size, since keras-hub's knows but one
+        self.state = (task, size)
 
     def batches(self, size, batch, steps):
         import numpy as np
@@ -160,7 +171,7 @@ class Worker:
         return tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
 
     def run(self, task, size, batch, steps):
-        self.prepare(task)
+        self.prepare(task, size)
         data = self.batches(size, batch, steps)
         start = time.perf_counter()
         if task == "predict":

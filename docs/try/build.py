@@ -39,7 +39,8 @@ def main() -> None:
     networks = []
     for name in shipped_models():
         card = read_card(name)
-        path = petseg.export(petseg.MODELS[name](weights="pets"), built / f"{name}.onnx")
+        model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
+        path = petseg.export(model, built / f"{name}.onnx")
         networks.append(
             {
                 "name": name,
