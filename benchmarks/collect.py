@@ -1,8 +1,9 @@
-"""Puts the records and pictures of finished runs of `petseg train` into `docs/results`.
+"""Puts the records and pictures of `examples/benchmark.py` into `docs/results`.
 
-    python benchmarks/collect.py runs/unet-mobilenetv2-224 ...
+    python benchmarks/collect.py runs/benchmark
 
-Each goes to a folder of the run's name; `benchmarks/tables.py` makes the tables from them.
+Each finished row goes to a folder of its name, what compares them to `comparison`;
+`benchmarks/tables.py` makes the tables from them.
 """
 
 import argparse
@@ -14,15 +15,16 @@ from PIL import Image
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECORDS = ("result.json", "history.csv")
 PICTURES = ("curves", "overlays")
+COMPARING = ("classes", "latency", "confusion", "masks")
 WIDEST = 1280  # pixels of a picture
 
 
-def collect(run: Path, out: Path) -> None:
-    """Copies the records of a run, and its pictures as they suit a page."""
+def collect(run: Path, out: Path, records: tuple[str, ...], pictures: tuple[str, ...]) -> None:
+    """Copies the records, and the pictures as they suit a page."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in RECORDS:
+    for name in records:
         shutil.copy(run / name, out)
-    for name in PICTURES:
+    for name in pictures:
         with Image.open(run / f"{name}.png") as picture:
             picture.thumbnail((WIDEST, WIDEST))
             picture.convert("RGB").save(out / f"{name}.jpg", quality=88, optimize=True)
@@ -30,9 +32,11 @@ def collect(run: Path, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="+")
-    for run in parser.parse_args().runs:
-        collect(run, RESULTS / run.name)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    for result in folder.glob("*/result.json"):
+        collect(result.parent, RESULTS / result.parent.name, RECORDS, PICTURES)
+    collect(folder, RESULTS / "comparison", ("latency.json",), COMPARING)
 
 
 if __name__ == "__main__":

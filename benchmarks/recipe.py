@@ -42,6 +42,7 @@ class Change:
 CHANGES = {
     "the recipe": Change(),
     "a third of the rate once thawed": Change(training={"learning_rate": (1e-3, 1e-4)}),
+    "three times the rate once thawed": Change(training={"learning_rate": (1e-3, 1e-3)}),
     "weights averaged over steps (0.99)": Change(
         optimizer=lambda: keras.optimizers.AdamW(use_ema=True),
         callbacks=lambda: [keras.callbacks.SwapEMAWeights()],
@@ -53,7 +54,6 @@ CHANGES = {
         optimizer=lambda: keras.optimizers.SGD(momentum=0.9),
         training={"learning_rate": (1e-2, 3e-3)},
     ),
-    "three times the rate": Change(training={"learning_rate": (3e-3, 1e-3)}),
     "the encoder thawed from stride 8 on": Change(training={"thaw": "stage4"}),
     "batch normalization trained": Change(training={"train_batch_norm": True}),
     "no augmentation": Change(data={"augment": False}),

@@ -13,13 +13,11 @@ RESULTS = ROOT / "docs" / "results"
 
 
 def trained() -> str:
-    """Every network that was trained by `petseg train`, the best first."""
-    records = [(path, read(path)) for path in sorted(RESULTS.glob("*/result.json"))]
-    records.sort(key=lambda entry: -entry[1]["test"]["mean_iou"])
-    heading = "network, backbone, size, begins with, epochs, parameters, multiply-adds, "
-    heading += "before fine-tuning, mean IoU, "
+    """Every row of the benchmark, the best first: how it was trained, and its figures."""
+    heading = "network, backbone, size, begins with, epochs, training, multiply-adds, "
+    heading += "before fine-tuning, mean IoU, pet, background, border, pixel accuracy, boundary F1"
     rows = []
-    for path, record in records:
+    for path, record in benchmark():
         settings, test = record["settings"], record["test"]
         rows.append(
             [
@@ -28,18 +26,42 @@ def trained() -> str:
                 "x".join(map(str, settings["image_size"])),
                 beginning_of(settings["weights"]),
                 f"{settings['frozen_epochs']} + {settings['epochs']}",
-                f"{record['parameters'] / 1e6:.1f} M",
+                f"{training_minutes(path.with_name('history.csv')):.0f} min",
                 f"{record['multiply_adds'] / 1e6:.0f} M",
                 f"{record['before_fine_tuning']['test']['mean_iou']:.3f}",
                 f"**{test['mean_iou']:.3f}**",
                 *(f"{test['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
                 f"{test['pixel_accuracy']:.3f}",
                 f"{test['boundary_f1']:.3f}",
-                f"{training_minutes(path.with_name('history.csv')):.0f} min",
             ]
         )
-    heading += "pet, background, border, pixel accuracy, boundary F1, training"
     return table(heading, rows, words=5)
+
+
+def best() -> str:
+    """What one asks first of every row of the benchmark."""
+    milliseconds = read(RESULTS / "comparison" / "latency.json")
+    rows = [
+        [
+            f"`{record['settings']['model']}`",
+            f"`{record['settings']['backbone']}`",
+            "x".join(map(str, record["settings"]["image_size"])),
+            f"{record['parameters'] / 1e6:.1f} M",
+            f"{milliseconds[path.parent.name]:.0f} ms",
+            f"**{record['test']['mean_iou']:.3f}**",
+            f"{record['test']['pixel_accuracy']:.3f}",
+        ]
+        for path, record in benchmark()
+    ]
+    return table(
+        "network, backbone, size, parameters, one photo, mean IoU, pixel accuracy", rows, 3
+    )
+
+
+def benchmark() -> list[tuple[Path, dict]]:
+    """The records of the rows and where they are, the best first."""
+    records = [(path, read(path)) for path in sorted(RESULTS.glob("*/result.json"))]
+    return sorted(records, key=lambda entry: -entry[1]["test"]["mean_iou"])
 
 
 def beginning_of(weights: str) -> str:
@@ -257,6 +279,7 @@ def read(path: Path) -> dict:
 
 MAKERS = {
     "trained": trained,
+    "best": best,
     "variants": variants,
     "speed": speed,
     "beginning": beginning,
