@@ -34,7 +34,7 @@ def worst_photos(data_dir: Path) -> tuple[dict, object]:
     best = max(shipped_models(), key=lambda name: read_card(name)["validation"]["mean_iou"])
     size = tuple(read_card(best)["image_size"])
     pets = petseg.load_pets(image_size=size, data_dir=data_dir)
-    model = petseg.MODELS[best](weights="pets")
+    model = petseg.MODELS[best](backbone=read_card(best)["backbone"], weights="pets")
     found = []
     for images, masks in pets.val:
         predicted = petseg.predict(model, images.numpy(), image_size=size)

@@ -79,8 +79,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for some photos")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    trained = tuple(read_card(args.model)["image_size"])
-    model = petseg.MODELS[args.model](weights="pets")
+    card = read_card(args.model)
+    trained = tuple(card["image_size"])
+    model = petseg.MODELS[args.model](backbone=card["backbone"], weights="pets")
     examples = pet_examples(args.data_dir)["val"].as_numpy_iterator()
     photos = [(example["image"], example["mask"][..., 0]) for example in examples]
     scores = {}

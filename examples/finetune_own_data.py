@@ -17,7 +17,7 @@ from PIL import Image
 
 import petseg
 from petseg.data import draw_pet, verify_folder
-from petseg_runtime.images import read_image
+from petseg_runtime.images import find_images, read_image
 
 DEMO, DEMO_CLASSES, DEMO_EXAMPLES = Path("demo"), "pet,background,border", 60
 
@@ -66,9 +66,11 @@ def main() -> None:
     model.save(args.out / "model.keras")
     print(petseg.evaluate(model, splits.test))
 
-    photo = read_image(min((folder / "images").iterdir()))
+    photo = read_image(find_images(folder)[0])
     mask = petseg.predict(model, photo, image_size=size)
-    Image.fromarray(petseg.overlay(photo, mask)).save(args.out / "overlay.png")
+    bare = class_names.index("background") if "background" in class_names else None
+    overlay = petseg.overlay(photo, mask, transparent=bare, legend=class_names)
+    Image.fromarray(overlay).save(args.out / "overlay.png")
     print(f"Model, curves and an overlay are in {args.out}/")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from fractions import Fraction
 
 import keras
 import numpy as np
@@ -45,6 +46,56 @@ def test_started_again_it_goes_on(cli, photos, tmp_path):
     for name, by_class in found.items():
         assert list(by_class) == list(petseg.PET_CLASSES)
         assert sum(by_class.values()) == pytest.approx(1, abs=0.001), name
+
+
+def test_it_never_takes_what_it_wrote_for_photos(cli, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "._a.png").write_bytes(b"what macOS puts beside files")
+    assert cli("predict", ".")[0] == 0
+    assert cli("predict", ".", "--out", ".")[0] == 0
+    before = times(photos), times(photos / "predictions")
+    code, told, _ = cli("predict", ".", "a.png", "--out", ".")
+    assert (code, told) == (0, "Already in .: 3 of 3 photos.\n")
+    assert before == (times(photos), times(photos / "predictions"))
+
+
+def test_pictures_of_another_model_are_made_anew(cli, photos, tmp_path):
+    out = tmp_path / "masks"
+    assert cli("predict", photos / "a.png", "--out", out)[0] == 0
+    before = times(out)["a_overlay.png"]
+    only = ("--no-overlay", "--tta")
+    assert cli("predict", photos / "a.png", "--out", out, *only)[0] == 0
+    assert times(out)["a_overlay.png"] == before
+    assert cli("predict", photos / "a.png", "--out", out, "--tta")[0] == 0
+    assert times(out)["a_overlay.png"] != before
+
+
+def test_one_that_fails_stops_no_other(cli, photos, tmp_path):
+    pytest.importorskip("av")
+    long = photos / f"{'x' * 240}.png"  # which has no room for _overlay
+    (photos / "a.png").rename(long)
+    broken, out = tmp_path / "a.mp4", tmp_path / "out"
+    broken.write_bytes(b"no video")
+    shares = tmp_path / "shares.json"
+    code, _, err = cli("predict", broken, photos, "--out", out, "--json", shares)
+    assert code == 1
+    assert f"{broken}: {broken} cannot be read as a video" in err
+    assert f"{long}: " in err
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}_{kind}.png" for name in "bc" for kind in ("mask", "overlay")
+    }
+    assert len(json.loads(shares.read_text())) == 2
+
+
+def test_without_a_background_there_is_no_cutout(cli, photos, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = petseg.unet(backbone="mobilenet", weights=None, class_names=("cat", "sofa", "floor"))
+    model.save(tmp_path / "model.keras")
+    options = ("--model", tmp_path / "model.keras", "--out", tmp_path / "out", "--cutout")
+    code, _, err = cli("predict", photos, *options)
+    assert code == 1
+    assert "needs a class called background" in err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("change", ["--tta", "--tile 64", "--image-size 96", "photo"])
@@ -104,16 +155,20 @@ def test_a_video_gets_its_masks_laid_over(cli, photos_and_masks, tmp_path):
     with av.open(str(clip), "w") as written:
         stream = written.add_stream("libx264", rate=10)
         stream.height, stream.width = image.shape[:2]
-        for _ in range(7):
-            written.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for milliseconds in (0, 33, 66, 100, 400, 500, 600):  # as phones record
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            written.mux(stream.encode(frame))
         written.mux(stream.encode())
     code, told, _ = cli("predict", clip, "--out", tmp_path / "out")
     assert code == 0
     overlaid = tmp_path / "out" / "clip_overlay.mp4"
     assert told == f"{clip} -> {overlaid}\n"
     with av.open(str(overlaid)) as read:
-        frames = [frame.to_ndarray(format="rgb24") for frame in read.decode(video=0)]
-    assert len(frames) == 7
+        decoded = list(read.decode(video=0))
+    assert [round(1000 * frame.time) for frame in decoded] == [0, 33, 66, 100, 400, 500, 600]
+    frames = [frame.to_ndarray(format="rgb24") for frame in decoded]
     size = tuple(read_card("unet")["image_size"])
     mask = petseg.predict(petseg.unet(weights="pets"), image, image_size=size)
     expected = petseg.overlay(image, mask, legend=petseg.PET_CLASSES)

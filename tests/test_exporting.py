@@ -135,11 +135,24 @@ def test_an_artifact_runs_where_there_is_no_tensorflow(kind, small, tmp_path):
     assert done.stdout == "(40, 60) (40, 60, 3) (40, 60, 4)\n", done.stderr
 
 
-@pytest.mark.parametrize("kind", ["saved_model", "openvino"])
-def test_what_drifts_leaves_nothing_behind(kind, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "MOST_LOGIT_DRIFT", -1.0)
-    with pytest.raises(ValueError, match=r"differs from `model` by .* in a logit.*Nothing was"):
-        export(small, tmp_path / FILES[kind][0])
+@pytest.mark.parametrize(
+    ("kind", "options", "limit", "unit"),
+    [
+        ("saved_model", {}, "MOST_LOGIT_DRIFT", "in a logit"),
+        ("openvino", {}, "MOST_LOGIT_DRIFT", "in a logit"),
+        ("onnx", {"argmax": True}, "MOST_PIXEL_DRIFT", "of the pixels"),
+        ("litert", {"quantize": "float16"}, "MOST_PIXEL_DRIFT", "of the pixels"),
+        ("litert", {"quantize": "int8"}, "MOST_IOU_DRIFT", "mean IoU"),
+    ],
+)
+def test_what_drifts_leaves_nothing_behind(
+    kind, options, limit, unit, small, pets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exporting, limit, -1.0)
+    if options.get("quantize") == "int8":
+        options = options | {"calibration": pets.val}
+    with pytest.raises(ValueError, match=rf"differs from `model` by .* {unit}.*Nothing was"):
+        export(small, tmp_path / "new" / "deep" / FILES[kind][0], **options)
     assert list(tmp_path.iterdir()) == []
 
 

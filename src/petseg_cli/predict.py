@@ -17,7 +17,7 @@ from petseg_cli.record import trained_size, transparent_class
 if TYPE_CHECKING:
     import numpy as np
 
-SETTINGS_KEY = "petseg"  # of the text in a mask's PNG that says how it was made
+SETTINGS_KEY = "petseg"  # of the text in a PNG that says how it was made
 
 
 def predict(
@@ -67,40 +67,49 @@ def predict(
     predicts = predictor(network, image_size, tta, tile)
     settings = {"model": source, "image_size": image_size, "tta": tta, "tile": tile}
     found = dict(_named(photos))
-    out.mkdir(parents=True, exist_ok=True)
     work = Work(out, class_names, settings, overlay, cutout)
-    failed, shares, missing = False, {}, []
-    for path in (path for path in found if not is_video(path)):
-        known = work.done(path, found[path])
-        if known is None:
-            missing.append(path)
-        else:
-            shares[str(path)] = work.shares(known)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = False
+    names = {path: name for path, name in found.items() if not is_video(path)}
+    known = {path: work.done(path, name) for path, name in names.items()}
+    shares = {str(path): done for path, done in known.items() if done is not None}
+    missing = [path for path, done in known.items() if done is None]
     if shares:
-        typer.echo(f"Already in {out}: {len(shares)} of {len(shares) + len(missing)} photos.")
+        typer.echo(f"Already in {out}: {len(shares)} of {len(known)} photos.")
     with progress_bar() as progress:
         task = progress.add_task("photos", total=len(missing), visible=len(missing) > 1)
         for path, mask in predicts.files(missing):
             progress.advance(task)
-            if isinstance(mask, Exception):
-                typer.echo(f"{path}: {' '.join(str(mask).split())}", err=True)
-                failed = True
+            try:
+                if isinstance(mask, Exception):
+                    raise mask
+                written = work.write(path, found[path], mask)
+            except (OSError, ValueError) as error:
+                failed = _said(path, error)
                 continue
-            written = work.write(path, found[path], mask)
             shares[str(path)] = work.shares(mask)
             typer.echo(
                 f"{path} -> {out / written[0]}{''.join(f', {file}' for file in written[1:])}"
             )
         for path in filter(is_video, found):
             clip = out / f"{found[path]}_overlay.mp4"
-            write_overlaid(path, clip, predicts, class_names, progress)
-            typer.echo(f"{path} -> {clip}")
+            try:
+                write_overlaid(path, clip, predicts, class_names, progress)
+            except (OSError, ValueError) as error:
+                failed = _said(path, error)
+            else:
+                typer.echo(f"{path} -> {clip}")
     if json is not None:
         from petseg.files import write_json
 
         json.parent.mkdir(parents=True, exist_ok=True)
         write_json(json, {str(path): shares[str(path)] for path in found if str(path) in shares})
     raise typer.Exit(failed)
+
+
+def _said(path: Path, error: Exception) -> bool:
+    typer.echo(f"{path}: {' '.join(str(error).split())}", err=True)
+    return True
 
 
 def progress_bar() -> Progress:
@@ -161,24 +170,33 @@ class Work:
     overlay: bool
     cutout: bool
 
+    def __post_init__(self) -> None:
+        if self.cutout and transparent_class(self.class_names) is None:
+            raise ValueError(
+                "`--cutout` needs a class called background to cut away. "
+                f"Received: a model of {', '.join(self.class_names) or 'classes without names'}."
+            )
+
     def files(self, name: str) -> dict[str, Path]:
         """The files of a photo by kind; the mask, which says that all are there, comes last."""
         kinds = ("overlay",) * self.overlay + ("cutout",) * self.cutout + ("mask",)
         return {kind: self.out / f"{name}_{kind}.png" for kind in kinds}
 
-    def done(self, path: Path, name: str) -> "np.ndarray | None":
-        """The mask of a photo, when it and all beside it are there and newer than the photo."""
+    def done(self, path: Path, name: str) -> dict[str, float] | None:
+        """The shares of a photo whose files are all there, made in this way, and newer than it."""
         import numpy as np
         from PIL import Image
 
         files = self.files(name)
         try:
             begun = path.stat().st_mtime_ns
-            if any(file.stat().st_mtime_ns < begun for file in files.values()):
-                return None
+            for file in files.values():
+                with Image.open(file) as picture:
+                    same = picture.info.get(SETTINGS_KEY) == self._note(path)
+                    if not same or file.stat().st_mtime_ns < begun:
+                        return None
             with Image.open(files["mask"]) as mask:
-                same = mask.info.get(SETTINGS_KEY) == self._note(path)
-                return np.array(mask) if same else None
+                return self.shares(np.array(mask))
         except (OSError, ValueError):
             return None
 
@@ -200,13 +218,12 @@ class Work:
             "overlay": lambda: overlay(
                 image, mask, transparent=transparent, legend=self.class_names
             ),
-            "cutout": lambda: cutout(image, mask, transparent=transparent or 0),
+            "cutout": lambda: cutout(image, mask, transparent=self.class_names.index("background")),
             "mask": lambda: mask,
         }
         for kind, file in files.items():
             with whole_file(file) as part:
-                info = note if kind == "mask" else None
-                Image.fromarray(make[kind]()).save(part, "PNG", pnginfo=info)
+                Image.fromarray(make[kind]()).save(part, "PNG", pnginfo=note)
         return [file.name for file in reversed(files.values())]
 
     def shares(self, mask: "np.ndarray") -> dict[str, float]:
@@ -226,13 +243,31 @@ class Work:
 
 def _named(photos: list[Path]) -> Iterator[tuple[Path, str]]:
     """Each photo or video, those in folders included, with a name that no other has."""
+    used: set[str] = set()
+    seen: set[Path] = set()
+    for path in photos:
+        for photo in _photos_in(path) if path.is_dir() else [path]:
+            if photo in seen:
+                continue
+            seen.add(photo)
+            name, number = photo.stem, 2
+            while name.casefold() in used:  # some systems take cat.png and Cat.png for one file
+                name, number = f"{photo.stem}-{number}", number + 1
+            used.add(name.casefold())
+            yield photo, name
+
+
+def _photos_in(folder: Path) -> Iterator[Path]:
+    """The images in a folder but those that this command wrote."""
+    from PIL import Image
+
     from petseg_runtime.images import find_images
 
-    used: set[str] = set()
-    for path in photos:
-        for photo in find_images(path) if path.is_dir() else [path]:
-            name, number = photo.stem, 2
-            while name in used:
-                name, number = f"{photo.stem}-{number}", number + 1
-            used.add(name)
-            yield photo, name
+    for path in find_images(folder):
+        try:
+            with Image.open(path) as image:
+                written_here = SETTINGS_KEY in image.info
+        except Exception:  # what is wrong with it is said when it is read
+            written_here = False
+        if not written_here:
+            yield path

@@ -37,37 +37,59 @@ def write_overlaid(
         import av
     except ImportError as error:
         raise ImportError('Videos need PyAV: pip install "petseg[video]".') from error
+    try:
+        source = av.open(str(path))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as a video: {error}") from error
+    with source:
+        if not source.streams.video:
+            raise ValueError(f"{path} cannot be read as a video: it has no pictures.")
+        _copy_overlaid(path, source, target, predicts, class_names, progress)
+
+
+def _copy_overlaid(
+    path: Path,
+    source: Any,
+    target: Path,
+    predicts: "Predictor",
+    class_names: tuple[str, ...],
+    progress: Progress,
+) -> None:
+    import av
     import numpy as np
 
     from petseg.files import whole_file
     from petseg_runtime import overlay
 
-    try:
-        source = av.open(str(path))
-        (video, *_) = source.streams.video
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a video: {error}") from error
+    video = source.streams.video[0]
     transparent = transparent_class(class_names)
-    waiting: deque[tuple[Any, np.ndarray]] = deque()
+    waiting: deque[tuple[Any, Any, np.ndarray]] = deque()
     task = progress.add_task(path.name, total=video.frames or None)
 
     def frames() -> "Iterator[np.ndarray]":
-        for frame in source.decode(video):
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-            height, width = (side - side % 2 for side in pixels.shape[:2])  # H.264 wants even ones
-            waiting.append((frame, np.ascontiguousarray(pixels[:height, :width])))
-            yield waiting[-1][1]
+        try:
+            for frame in source.decode(video):
+                pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                height, width = (side - side % 2 for side in pixels.shape[:2])  # as H.264 wants
+                pixels = np.ascontiguousarray(pixels[:height, :width])
+                waiting.append((frame.pts, frame.time_base, pixels))
+                yield pixels
+        except av.error.FFmpegError as error:
+            raise ValueError(f"{path} cannot be read as a video: {error}") from error
 
-    with source, whole_file(target) as part, av.open(str(part), "w", format="mp4") as written:
+    with whole_file(target) as part, av.open(str(part), "w", format="mp4") as written:
         stream = written.add_stream("libx264", rate=video.average_rate, options={"crf": "20"})
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = video.time_base  # frames need not come at one rate
         for mask in predicts.masks(frames()):
-            frame, pixels = waiting.popleft()
+            pts, time_base, pixels = waiting.popleft()
             if not stream.codec_context.is_open:
                 stream.height, stream.width = mask.shape
             laid_over = overlay(pixels, mask, transparent=transparent, legend=class_names)
             new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")
-            new.pts, new.time_base = frame.pts, frame.time_base
+            new.pts, new.time_base = pts, time_base
             written.mux(stream.encode(new))
             progress.advance(task)
+        if not stream.codec_context.is_open:
+            raise ValueError(f"{path} cannot be read as a video: it has no pictures.")
         written.mux(stream.encode())

@@ -63,6 +63,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def find_images(folder_or_pattern: str | os.PathLike[str]) -> list[Path]:
     """The image files in a folder and its subfolders, or those a pattern matches, sorted.
 
+    Hidden files, whose names begin with a dot, are left out.
+
     Raises `FileNotFoundError` when there are none.
     """
     folder = Path(folder_or_pattern)
@@ -71,7 +73,11 @@ def find_images(folder_or_pattern: str | os.PathLike[str]) -> list[Path]:
     else:
         found = [Path(match) for match in glob.glob(str(folder), recursive=True)]  # noqa: PTH207
     paths = sorted(
-        path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        path
+        for path in found
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     if not paths:
         raise FileNotFoundError(

@@ -111,8 +111,11 @@ def _classes_of(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[str, tuple[int, ...]]]) -> np.ndarray:
     """The image with a line for each class in its lower left corner, as large as it bears."""
+    if not entries:
+        return pixels
     picture = Image.fromarray(pixels)
-    size = max(9, round(min(picture.size) / 24))
+    fitting = int(picture.height / (1.4 * len(entries) + 1.8))
+    size = max(6, min(round(min(picture.size) / 24), fitting))
     font = ImageFont.load_default(size)
     line, rim = round(1.4 * size), round(0.6 * size)
     width = max(round(font.getlength(name)) for name, _ in entries) + 2 * rim + line

@@ -19,8 +19,9 @@ SHORTER_SIDE = 224
 SIZE_STEP = 32
 LONGEST_SIDE = 8 * SHORTER_SIDE  # Of a photo much longer than wide, so that it fits in memory.
 
-# Photos are read ahead until they have as many pixels as these, as the network sees them.
-PIXELS_AT_ONCE = 32 * SHORTER_SIDE**2
+# Photos are read ahead until they are so many, or have so many pixels as the network sees them.
+IMAGES_AT_ONCE = 32
+PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Predictor:
                 try:
                     yield read_image(path)
                 except (OSError, ValueError) as error:
-                    yield error
+                    error.__cause__ = error.__context__ = None  # their frames hold what was decoded
+                    yield error.with_traceback(None)
 
         for mask in self.masks(read()):
             yield opened.pop(0), mask
@@ -97,11 +99,11 @@ class Predictor:
         for image in images:
             if isinstance(image, Exception):
                 waiting.append((image, None))
-                continue
-            seen = resize(image, self._seen_size(image.shape[:2]))
-            waiting.append((seen, image.shape[:2]))
-            pixels += seen.shape[0] * seen.shape[1]
-            if pixels >= PIXELS_AT_ONCE:
+            else:
+                seen = resize(image, self._seen_size(image.shape[:2]))
+                waiting.append((seen, image.shape[:2]))
+                pixels += seen.shape[0] * seen.shape[1]
+            if pixels >= PIXELS_AT_ONCE or len(waiting) >= IMAGES_AT_ONCE:
                 yield from self._finish(waiting)
                 waiting, pixels = [], 0
         yield from self._finish(waiting)
@@ -143,14 +145,14 @@ class Predictor:
         corners = [(y, x) for y in _starts(height, tile) for x in _starts(width, tile)]
         rise = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
         window = np.outer(rise, rise)[..., np.newaxis]
-        total: Any = 0
+        total: Any = None
         weight = np.zeros((height, width, 1), np.float32)
         step = max(1, PIXELS_AT_ONCE // tile**2)
         for begin in range(0, len(corners), step):
             some = corners[begin : begin + step]
             squares = np.stack([image[y : y + tile, x : x + tile] for y, x in some])
             for (y, x), logits in zip(some, self._logits(self._averaged(squares)), strict=True):
-                if weight.max() == 0:
+                if total is None:
                     total = np.zeros((height, width, logits.shape[-1]), np.float32)
                 total[y : y + tile, x : x + tile] += window * logits
                 weight[y : y + tile, x : x + tile] += window
@@ -169,7 +171,7 @@ class Predictor:
 def _warned(results: Iterator[tuple[Path, Any]]) -> Iterator[tuple[Path, np.ndarray]]:
     for path, mask in results:
         if isinstance(mask, Exception):
-            warnings.warn(f"Skipped an image. {mask}", stacklevel=3)
+            warnings.warn(f"Skipped an image. {mask}", stacklevel=2)
         else:
             yield path, mask
 

@@ -157,7 +157,8 @@ def _open_litert(path: Path) -> Artifact:
     noted = "{}"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as files:
-            noted = files.read(METADATA).decode()
+            if METADATA in files.namelist():
+                noted = files.read(METADATA).decode()
     return Artifact(run, _size(given["shape_signature"]), json.loads(noted))
 
 
