@@ -146,6 +146,7 @@ def test_it_works_by_keyboard_and_refuses_what_is_no_picture(page, address, tmp_
     page.locator("#samples button").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_function("document.getElementById('status').textContent.includes(' ms')")
+    assert page.locator("#canvas").evaluate("canvas => [canvas.width, canvas.height]") == [192, 192]
     before = page.locator("#canvas").evaluate("canvas => canvas.toDataURL()")
     page.locator("#opacity").focus()
     page.keyboard.press("End")

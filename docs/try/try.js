@@ -150,8 +150,9 @@ async function show(source) {
   status.textContent = "Looking at the photo.";
   try {
     const picture = source instanceof Blob ? await createImageBitmap(source) : source;
-    const width = picture.videoWidth ?? picture.width;
-    const height = picture.videoHeight ?? picture.height;
+    // Its own size: the width of an image in the page is what it takes up there.
+    const width = picture.videoWidth ?? picture.naturalWidth ?? picture.width;
+    const height = picture.videoHeight ?? picture.naturalHeight ?? picture.height;
     const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
     const photo = pixelsOf(picture, Math.round(scale * width), Math.round(scale * height));
     await again(photo);
