@@ -190,6 +190,23 @@ def test_a_litert_network_keeps_its_notes_as_a_zip_archive(small, tmp_path):
         assert files.namelist() == ["petseg.json"]
 
 
+def test_a_litert_network_of_another_package_has_no_class_names(small, tmp_path):
+    path = export(small, tmp_path / "network.tflite")
+    network = path.read_bytes()
+    with zipfile.ZipFile(path) as files:
+        network = network[: files.infolist()[0].header_offset]
+    path.write_bytes(network)
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr("labels.txt", "cat")
+    assert petseg.Runtime(path).class_names == ()
+
+
+def test_a_file_is_no_folder_of_a_saved_model(small, tmp_path):
+    (tmp_path / "saved").touch()
+    with pytest.raises(ValueError, match="`path` must be a folder's for saved_model"):
+        export(small, tmp_path / "saved")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [

@@ -96,3 +96,15 @@ def test_cutout_is_transparent_where_nothing_is():
     assert (cut[..., :3] == photo).all()
     with pytest.raises(ValueError, match="`mask` must hold integer classes"):
         cutout(photo, BANDS[:2])
+
+
+def test_a_legend_of_many_classes_stays_in_the_picture():
+    image = np.full((375, 500, 3), 255, np.uint8)
+    mask = np.zeros((375, 500), np.uint8)
+    names = [f"class {index}" for index in range(20)]
+    few, many = (
+        (overlay(image, mask, transparent=0, legend=names[:count]) != 255).any(axis=(1, 2))
+        for count in (3, 20)
+    )
+    assert few.argmax() > many.argmax() > 0
+    np.testing.assert_array_equal(overlay(image, mask, transparent=0, legend=("sky",)), image)

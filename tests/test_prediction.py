@@ -276,3 +276,13 @@ def test_an_image_size_other_than_that_of_the_model_is_refused():
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"`model` must be a keras\.Model"):
         predict("unet", drawn(40, 60)[0])
+
+
+def test_what_was_decoded_of_a_damaged_file_is_let_go(tmp_path):
+    photo = tmp_path / "photo.jpg"
+    Image.fromarray(np.zeros((600, 800, 3), np.uint8)).save(photo)
+    photo.write_bytes(photo.read_bytes()[:-200])
+    predictor = Predictor(lambda images: images, (None, None))
+    ((_, error),) = predictor.files([photo])
+    assert isinstance(error, ValueError)
+    assert error.__traceback__ is error.__cause__ is error.__context__ is None
