@@ -32,12 +32,13 @@ from petseg.sheets import INK
 from petseg_runtime.pictures import COLOURS
 
 # At 128 a network begins with a backbone trained on ImageNet, beyond with what it learned at 128:
-# far less time than all epochs at 224, which U-Net had. Five of the rows are those of the notebook
+# far less time than all epochs at 224, which U-Net had before it went on at 320. Five of the rows are those of the notebook
 # project that this package began with: unet 224, fcn8 128, pspnet 192, segnet 128, deeplabv3 128.
 ROWS = """
     model           backbone      size  begin     frozen  thawed  optimizer  seed
     unet            mobilenetv2    128  imagenet       3      24  adamw         0
     unet            mobilenetv2    224  imagenet       3      24  adamw         0
+    unet            mobilenetv2    320  224            1       8  adamw         0
     fcn8            mobilenet      128  imagenet       3      12  adamw         0
     fcn8            mobilenet      224  128            1       8  adamw         0
     segnet          mobilenetv2    128  imagenet       3      12  adamw         0

@@ -127,9 +127,10 @@ def test_an_export_predicts_as_its_model(cli, photos, tmp_path):
     network = tmp_path / "unet.onnx"
     code, told, _ = cli("export", network)
     assert (code, told) == (0, f"Written and checked: {network}\n")
-    size = ("--image-size", "128")
-    assert cli("predict", photos, "--out", tmp_path / "a", *size)[0] == 0
-    assert cli("predict", photos, "--out", tmp_path / "b", *size, "--model", network)[0] == 0
+    assert cli("predict", photos, "--out", tmp_path / "a", "--image-size", "96x160")[0] == 0
+    # As it lies beside an export of a trained model.
+    (tmp_path / "settings.json").write_text('{"image_size": [96, 160]}')
+    assert cli("predict", photos, "--out", tmp_path / "b", "--model", network)[0] == 0
     for name in ("a_mask.png", "b_mask.png", "c_mask.png"):
         masks = [np.asarray(Image.open(tmp_path / folder / name)) for folder in "ab"]
         assert (masks[0] != masks[1]).mean() < 0.001

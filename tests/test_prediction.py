@@ -256,6 +256,12 @@ def test_what_are_no_images_is_refused_at_once(model, images, error, message):
         predict(model, images)
 
 
+def test_an_iterator_of_paths_is_told_from_one_of_batches(model, tmp_path):
+    Image.fromarray(drawn(40, 60)[0]).save(tmp_path / "cat.png")
+    with pytest.raises(TypeError, match=r"`list\(paths\)`"):
+        next(predict(model, tmp_path.glob("*.png")))
+
+
 def test_one_bad_file_alone_is_an_error(model, tmp_path):
     (tmp_path / "cat.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"cat\.jpg is not an image"):

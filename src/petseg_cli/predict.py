@@ -141,7 +141,8 @@ def open_network(model: Path | None) -> tuple[Any, str, tuple[str, ...], tuple[i
     stamp = f"{model.resolve()} {model.stat().st_mtime_ns}"
     if model.suffix != ".keras":
         runtime = petseg.Runtime(model)
-        return runtime, stamp, runtime.class_names, None
+        trained = trained_size(model) if runtime.input_size == (None, None) else None
+        return runtime, stamp, runtime.class_names, trained
     network = load(model)
     return network, stamp, class_names_of(network)[0], trained_size(model)
 

@@ -126,7 +126,7 @@ class Record:
 
 
 def trained_size(model: Path) -> tuple[int, int] | None:
-    """The image size that a model of `petseg train` saw, from the settings beside it."""
+    """The image size that a model of `petseg train`, or its export beside it, was trained on."""
     settings = model.with_name("settings.json")
     if not settings.exists():
         return None

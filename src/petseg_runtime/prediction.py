@@ -69,6 +69,11 @@ class Predictor:
 
     def _batches(self, batches: Iterable[Any]) -> Iterator[np.ndarray]:
         for batch in batches:
+            if isinstance(batch, str | os.PathLike):
+                raise TypeError(
+                    "An iterator in `images` must give batches. Received: one that gives paths. "
+                    "These go in as a list: `list(paths)`."
+                )
             yield self(batch[0] if isinstance(batch, tuple) else batch)
 
     def files(
