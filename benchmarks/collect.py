@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECORDS = ("result.json", "history.csv")
 PICTURES = ("curves", "overlays")
 COMPARING = ("classes", "latency", "confusion", "masks")
-WIDEST = 1280  # pixels of a picture
+WIDEST = 1280  # pixels across
 
 
 def collect(run: Path, out: Path, records: tuple[str, ...], pictures: tuple[str, ...]) -> None:
@@ -26,7 +26,7 @@ def collect(run: Path, out: Path, records: tuple[str, ...], pictures: tuple[str,
         shutil.copy(run / name, out)
     for name in pictures:
         with Image.open(run / f"{name}.png") as picture:
-            picture.thumbnail((WIDEST, WIDEST))
+            picture.thumbnail((WIDEST, picture.height))
             picture.convert("RGB").save(out / f"{name}.jpg", quality=88, optimize=True)
 
 

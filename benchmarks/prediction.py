@@ -33,7 +33,7 @@ def ways(trained: tuple[int, int]) -> list[dict]:
 
 def call(options: dict) -> str:
     """The options as one would type them."""
-    return ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "the defaults"
 
 
 def score(model: keras.Model, photos: list, options: dict) -> dict:

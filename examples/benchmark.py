@@ -32,8 +32,9 @@ from petseg.sheets import INK
 from petseg_runtime.pictures import COLOURS
 
 # At 128 a network begins with a backbone trained on ImageNet, beyond with what it learned at 128:
-# far less time than all epochs at 224, which U-Net had before it went on at 320. Five of the rows are those of the notebook
-# project that this package began with: unet 224, fcn8 128, pspnet 192, segnet 128, deeplabv3 128.
+# far less time than all epochs at 224, which U-Net had before it went on at 320. Five of the rows
+# are those of the notebook project that this package began with: unet 224, fcn8 128, pspnet 192,
+# segnet 128, deeplabv3 128.
 ROWS = """
     model           backbone      size  begin     frozen  thawed  optimizer  seed
     unet            mobilenetv2    128  imagenet       3      24  adamw         0
@@ -76,6 +77,14 @@ def short(name: str) -> str:
     """The name without its backbone, `unet 224`: as much as a table or figure has room for."""
     model, _, size = name.split("-")
     return f"{model} {size}"
+
+
+def best_of_each(scores: dict[str, petseg.Evaluation]) -> list[str]:
+    """The best row of each architecture."""
+    best: dict[str, str] = {}
+    for name in sorted(scores, key=lambda name: -scores[name].mean_iou):
+        best.setdefault(rows()[name]["model"], name)
+    return [name for name in scores if name in best.values()]
 
 
 def command(name: str, args: argparse.Namespace) -> list[str]:
@@ -163,6 +172,10 @@ def accuracy_against_latency(
     scores: dict[str, petseg.Evaluation], milliseconds: dict[str, float]
 ) -> Figure:
     figure, axes = axes_of(7, 4.2, "Mean IoU against the time for one photo")
+    for model in dict.fromkeys(rows()[name]["model"] for name in scores):
+        sizes = [name for name in scores if rows()[name]["model"] == model]
+        points = sorted((milliseconds[name], scores[name].mean_iou) for name in sizes)
+        axes.plot(*zip(*points, strict=True), color=GREY, linewidth=0.8, zorder=1)
     for name, score in scores.items():
         axes.plot(milliseconds[name], score.mean_iou, "o", color=np.divide(COLOURS[0], 255))
         axes.annotate(
@@ -205,7 +218,7 @@ def confusion(name: str, score: petseg.Evaluation) -> Figure:
 def masks(
     models: dict[str, keras.Model], sizes: dict[str, tuple[int, int]], pets: petseg.Splits
 ) -> Figure:
-    """The first photos of the test split, their truth, and every row's masks."""
+    """The first photos of the test split, their truth, and every model's masks."""
     photos, truth = (np.asarray(part)[:SHEET_PHOTOS] for part in next(iter(pets.test)))
     predicted = {
         short(name): petseg.predict(model, photos, image_size=sizes[name])
@@ -248,11 +261,12 @@ def main() -> None:
     else:
         pets = petseg.load_pets(image_size=(224, 224), data_dir=args.data_dir)
     best = max(scores, key=lambda name: scores[name].mean_iou)
+    of_each = best_of_each(scores)
     figures = {
-        "classes": class_bars(scores),
+        "classes": class_bars({name: scores[name] for name in of_each}),
         "latency": accuracy_against_latency(scores, milliseconds),
         "confusion": confusion(short(best), scores[best]),
-        "masks": masks(models, sizes, pets),
+        "masks": masks({name: models[name] for name in of_each}, sizes, pets),
     }
     for name, figure in figures.items():
         figure.savefig(args.out / f"{name}.png", dpi=100)
