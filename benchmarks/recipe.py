@@ -32,6 +32,7 @@ def cross_entropy() -> keras.losses.Loss:
 class Change:
     """What a row does otherwise."""
 
+    backbone: str = "mobilenetv2"
     loss: Callable[[], keras.losses.Loss] = petseg.CrossEntropyDice
     optimizer: Callable[[], keras.optimizers.Optimizer] = keras.optimizers.AdamW
     data: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +48,7 @@ CHANGES = {
         optimizer=lambda: keras.optimizers.AdamW(use_ema=True),
         callbacks=lambda: [keras.callbacks.SwapEMAWeights()],
     ),
+    "on MobileNet": Change(backbone="mobilenet"),
     "cross-entropy alone": Change(loss=cross_entropy),
     "class weights 1, 2, 3": Change(loss=lambda: petseg.CrossEntropyDice((1, 2, 3))),
     "Adam": Change(optimizer=keras.optimizers.Adam),
@@ -66,7 +68,7 @@ def train(change: Change, data_dir: Path, seed: int) -> dict[str, float]:
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     pets = petseg.load_pets(image_size=SIZE, data_dir=data_dir, seed=seed, **change.data)
-    model = petseg.unet(class_names=pets.class_names)
+    model = petseg.unet(backbone=change.backbone, class_names=pets.class_names)
     model.compile(
         optimizer=change.optimizer(),
         loss=change.loss(),

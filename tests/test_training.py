@@ -204,6 +204,34 @@ def test_a_killed_run_goes_on(tmp_path):
     }
 
 
+class Stop(keras.callbacks.Callback):
+    """Ends the training where a kill would, with the epochs before `epoch` done."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_run_comes_to_the_same_end(tmp_path):
+    def train(folder, callbacks=()):
+        keras.utils.set_random_seed(0)
+        pets = petseg.synthetic_pets(24, image_size=(32, 32), batch_size=8)
+        # Its dropout draws: that has to go on, too, as do order and augmentation.
+        model = light_fcn(pets)
+        run = {"frozen_epochs": 2, "epochs": 2, "run_dir": folder, "callbacks": callbacks}
+        return petseg.finetune(model, pets.train, pets.val, **run).history["loss"]
+
+    whole = train(tmp_path / "whole")
+    for epoch in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped", [Stop(epoch)])
+    assert train(tmp_path / "stopped") == pytest.approx(whole, rel=1e-4)
+
+
 def test_a_finished_run_is_not_trained_again_and_other_settings_are_refused(pets, tmp_path):
     arguments = {"frozen_epochs": 1, "epochs": 0, "run_dir": tmp_path}
     first = petseg.finetune(light_fcn(pets), pets.train, pets.val, **arguments)

@@ -30,6 +30,7 @@ class Run:
         self.settings = settings
         self.rows: list[dict[str, Any]] = []
         self.finished = False
+        self._seeds: list[Any] = []  # of the layers that draw, such as dropout
         self._best_weights: list[Any] | None = None
 
     @classmethod
@@ -55,6 +56,7 @@ class Run:
                     f"Received: {run.folder}, where {detail}."
                 )
             run.rows, run.finished = state["epochs"], state["finished"]
+            run._seeds = state["seeds"]
         return run
 
     @property
@@ -82,7 +84,8 @@ class Run:
             self._best_weights = model.get_weights() if is_best else self._best_weights
             return
         backup = self._backup
-        model.save_weights(backup)
+        model.save_weights(backup)  # without the states of seeds
+        self._seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds_of(model)]
         if is_best:
             with whole_file(self.folder / "best.weights.h5") as part:
                 without_optimizer(model).save_weights(part)
@@ -97,6 +100,8 @@ class Run:
         """Gives the compiled `model` its weights and its optimizer's as after the last epoch."""
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._backup)
+        for seed, state in zip(_seeds_of(model), self._seeds, strict=True):
+            seed.assign(state)
 
     def finish(self, model: keras.Model) -> None:
         """Gives `model` the best epoch's weights; the run needs its backup no more."""
@@ -133,8 +138,17 @@ class Run:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(["epoch", *columns])
             writer.writerows(zip(epochs, *columns.values(), strict=True))
-        state = {"settings": self.settings, "finished": self.finished, "epochs": self.rows}
+        state = {
+            "settings": self.settings,
+            "finished": self.finished,
+            "seeds": self._seeds,
+            "epochs": self.rows,
+        }
         write_json(self._state, state)
+
+
+def _seeds_of(model: keras.Model) -> list[keras.Variable]:
+    return [variable for variable in model.variables if "seed_generator" in variable.path]
 
 
 def without_optimizer(model: keras.Model) -> keras.Model:

@@ -41,7 +41,8 @@ def finetune(
     The model ends with the weights of the epoch that had the best mean IoU on `val`. `run_dir`
     keeps these (`best.weights.h5`), the best of before the thaw (`frozen.weights.h5`), the history
     (`history.csv`, and TensorBoard's where it is installed) and, after each epoch, all that is
-    needed to go on: the same call goes on from the last finished epoch of a run that was killed.
+    needed to go on: the same call goes on from the last finished epoch of a run that was killed,
+    and with petseg's datasets comes to the same end.
 
     Returns one history over both stages, with the stage of each epoch under "stage". Raises
     `ValueError` when an argument is out of its range, when `run_dir` holds a run with other
@@ -68,6 +69,8 @@ def finetune(
     if class_weights is not None:
         train = _weighted(train, class_weights, model.output_shape[-1])
     run = Run.open(run_dir, settings)
+    for _ in range(2 * run.epoch):  # as many as Keras had made for the epochs that are done
+        iter(train)  # petseg's datasets draw an epoch's order and augmentation for each iterator
     stages = (
         ("frozen", 0, frozen_epochs, rates[0]),
         ("thawed", frozen_epochs, frozen_epochs + epochs, rates[1]),
