@@ -211,7 +211,7 @@ class Stop(keras.callbacks.Callback):
         super().__init__()
         self.epoch = epoch
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002 -- Keras passes it by name
         if epoch == self.epoch:
             raise KeyboardInterrupt
 

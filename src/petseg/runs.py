@@ -96,6 +96,14 @@ class Run:
             if old != backup:
                 old.unlink()
 
+    def pass_over(self, train: Any) -> None:
+        """Brings `train` to the epoch that comes next.
+
+        petseg's datasets draw order and augmentation for each iterator; Keras makes two an epoch.
+        """
+        for _ in range(2 * self.epoch):
+            iter(train)
+
     def restore(self, model: keras.Model) -> None:
         """Gives the compiled `model` its weights and its optimizer's as after the last epoch."""
         model.optimizer.build(model.trainable_variables)

@@ -69,8 +69,7 @@ def finetune(
     if class_weights is not None:
         train = _weighted(train, class_weights, model.output_shape[-1])
     run = Run.open(run_dir, settings)
-    for _ in range(2 * run.epoch):  # as many as Keras had made for the epochs that are done
-        iter(train)  # petseg's datasets draw an epoch's order and augmentation for each iterator
+    run.pass_over(train)
     stages = (
         ("frozen", 0, frozen_epochs, rates[0]),
         ("thawed", frozen_epochs, frozen_epochs + epochs, rates[1]),
