@@ -171,24 +171,27 @@ def class_bars(scores: dict[str, petseg.Evaluation]) -> Figure:
 def accuracy_against_latency(
     scores: dict[str, petseg.Evaluation], milliseconds: dict[str, float]
 ) -> Figure:
+    """A line a model over the sizes of its rows."""
     figure, axes = axes_of(7, 4.2, "Mean IoU against the time for one photo")
-    for model in dict.fromkeys(rows()[name]["model"] for name in scores):
-        sizes = [name for name in scores if rows()[name]["model"] == model]
-        points = sorted((milliseconds[name], scores[name].mean_iou) for name in sizes)
-        axes.plot(*zip(*points, strict=True), color=GREY, linewidth=0.8, zorder=1)
-    for name, score in scores.items():
-        axes.plot(milliseconds[name], score.mean_iou, "o", color=np.divide(COLOURS[0], 255))
-        axes.annotate(
-            short(name),
-            (milliseconds[name], score.mean_iou),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
+    for index, model in enumerate(dict.fromkeys(rows()[name]["model"] for name in scores)):
+        names = [name for name in scores if rows()[name]["model"] == model]
+        points = [(milliseconds[name], scores[name].mean_iou) for name in names]
+        colour = np.divide(COLOURS[index], 255)
+        axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=1.2, label=model)
+        for name, point in zip(names, points, strict=True):
+            axes.annotate(
+                rows()[name]["size"],
+                point,
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=INK,
+            )
     axes.set_xlabel("milliseconds", fontsize=9, color=INK)
     axes.grid(color=RULE)
-    axes.margins(0.18, 0.1)
+    axes.margins(0.08, 0.1)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 
