@@ -52,11 +52,10 @@ ROWS = """
     pspnet          mobilenetv2    192  128            1       8  adamw         0
     pspnet          mobilenetv2    224  128            1       8  adamw         0
     fcn16           mobilenet      128  imagenet       3      12  adamw         0
-    fcn16           mobilenet      224  128            1       8  adamw         0
     fcn32           mobilenet      128  imagenet       3      12  adamw         0
-    fcn32           mobilenet      224  128            1       8  adamw         0
 """
 SHEET_PHOTOS = 8
+SIZE_MARKERS = {"128": "o", "192": "D", "224": "s", "320": "^"}
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -171,23 +170,18 @@ def class_bars(scores: dict[str, petseg.Evaluation]) -> Figure:
 def accuracy_against_latency(
     scores: dict[str, petseg.Evaluation], milliseconds: dict[str, float]
 ) -> Figure:
-    """A line a model over the sizes of its rows."""
+    """A line a model over the sizes of its rows, a marker a size."""
     figure, axes = axes_of(7, 4.2, "Mean IoU against the time for one photo")
+    points = {name: (milliseconds[name], scores[name].mean_iou) for name in scores}
     for index, model in enumerate(dict.fromkeys(rows()[name]["model"] for name in scores)):
-        names = [name for name in scores if rows()[name]["model"] == model]
-        points = [(milliseconds[name], scores[name].mean_iou) for name in names]
         colour = np.divide(COLOURS[index], 255)
-        axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=1.2, label=model)
-        for name, point in zip(names, points, strict=True):
-            axes.annotate(
-                rows()[name]["size"],
-                point,
-                xytext=(0, 6),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=INK,
-            )
+        names = [name for name in scores if rows()[name]["model"] == model]
+        line = zip(*(points[name] for name in names), strict=True)
+        axes.plot(*line, color=colour, linewidth=1.2, label=model)
+        for name in names:
+            axes.plot(*points[name], SIZE_MARKERS[rows()[name]["size"]], color=colour)
+    for size, marker in SIZE_MARKERS.items():
+        axes.plot([], [], marker, color=INK, label=size)
     axes.set_xlabel("milliseconds", fontsize=9, color=INK)
     axes.grid(color=RULE)
     axes.margins(0.08, 0.1)
