@@ -28,12 +28,30 @@ def cross_entropy() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+def cross_entropy_lovasz(y_true: Any, y_pred: Any) -> Any:
+    """Cross-entropy plus Lovasz-softmax over the batch (Berman et al., arXiv:1705.08790)."""
+    truth = keras.ops.one_hot(keras.ops.squeeze(y_true, -1), y_pred.shape[-1])
+    errors = keras.ops.abs(truth - keras.ops.softmax(y_pred))
+    surrogates = []
+    for index in range(y_pred.shape[-1]):
+        error = keras.ops.ravel(errors[..., index])
+        order = keras.ops.flip(keras.ops.argsort(error))
+        sorted_truth = keras.ops.take(keras.ops.ravel(truth[..., index]), order)
+        hits, misses = keras.ops.cumsum(sorted_truth), keras.ops.cumsum(1.0 - sorted_truth)
+        size = keras.ops.sum(sorted_truth)
+        loss = 1.0 - (size - hits) / (size + misses)
+        steps = keras.ops.concatenate([loss[:1], loss[1:] - loss[:-1]])
+        surrogates.append(keras.ops.sum(keras.ops.take(error, order) * steps))
+    lovasz = sum(surrogates) / len(surrogates)
+    return cross_entropy()(y_true, y_pred) + lovasz
+
+
 @dataclass(frozen=True)
 class Change:
     """What a row does otherwise."""
 
     backbone: str = "mobilenetv2"
-    loss: Callable[[], keras.losses.Loss] = petseg.CrossEntropyDice
+    loss: Callable[[], Callable[..., Any]] = petseg.CrossEntropyDice
     optimizer: Callable[[], keras.optimizers.Optimizer] = keras.optimizers.AdamW
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +68,7 @@ CHANGES = {
     ),
     "on MobileNet": Change(backbone="mobilenet"),
     "cross-entropy alone": Change(loss=cross_entropy),
+    "cross-entropy with Lovasz": Change(loss=lambda: cross_entropy_lovasz),
     "class weights 1, 2, 3": Change(loss=lambda: petseg.CrossEntropyDice((1, 2, 3))),
     "Adam": Change(optimizer=keras.optimizers.Adam),
     "SGD, momentum 0.9, ten times the rate": Change(

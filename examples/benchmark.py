@@ -36,26 +36,27 @@ from petseg_runtime.pictures import COLOURS
 # are those of the notebook project that this package began with: unet 224, fcn8 128, pspnet 192,
 # segnet 128, deeplabv3 128.
 ROWS = """
-    model           backbone      size  begin     frozen  thawed  optimizer  seed
-    unet            mobilenetv2    128  imagenet       3      24  adamw         0
-    unet            mobilenetv2    224  imagenet       3      24  adamw         0
-    unet            mobilenetv2    320  224            1       8  adamw         0
-    fcn8            mobilenet      128  imagenet       3      12  adamw         0
-    fcn8            mobilenet      224  128            1       8  adamw         0
-    segnet          mobilenetv2    128  imagenet       3      12  adamw         0
-    segnet          mobilenetv2    224  128            1       8  adamw         0
-    deeplabv3       mobilenetv2    128  imagenet       3      12  adamw         0
-    deeplabv3       mobilenetv2    224  128            1       8  adamw         0
-    deeplabv3_plus  mobilenetv2    128  imagenet       3      12  adamw         0
-    deeplabv3_plus  mobilenetv2    224  128            1       8  adamw         0
-    pspnet          mobilenetv2    128  imagenet       3      12  adamw         0
-    pspnet          mobilenetv2    192  128            1       8  adamw         0
-    pspnet          mobilenetv2    224  128            1       8  adamw         0
-    fcn16           mobilenet      128  imagenet       3      12  adamw         0
-    fcn32           mobilenet      128  imagenet       3      12  adamw         0
+    model           backbone     size  begin     frozen  thawed  rate  optimizer  seed
+    unet            mobilenetv2   128  imagenet       3      24  3e-4  adamw         0
+    unet            mobilenetv2   224  imagenet       3      24  3e-4  adamw         0
+    unet            mobilenetv2   320  224            1       8  1e-4  adamw         0
+    unet            mobilenetv2   448  320            1       4  1e-4  adamw         0
+    fcn8            mobilenet     128  imagenet       3      12  3e-4  adamw         0
+    fcn8            mobilenet     224  128            1       8  3e-4  adamw         0
+    segnet          mobilenetv2   128  imagenet       3      12  3e-4  adamw         0
+    segnet          mobilenetv2   224  128            1       8  3e-4  adamw         0
+    deeplabv3       mobilenetv2   128  imagenet       3      12  3e-4  adamw         0
+    deeplabv3       mobilenetv2   224  128            1       8  3e-4  adamw         0
+    deeplabv3_plus  mobilenetv2   128  imagenet       3      12  3e-4  adamw         0
+    deeplabv3_plus  mobilenetv2   224  128            1       8  3e-4  adamw         0
+    pspnet          mobilenetv2   128  imagenet       3      12  3e-4  adamw         0
+    pspnet          mobilenetv2   224  128            1       8  3e-4  adamw         0
+    pspnet          mobilenetv2   192  224            1       8  1e-4  adamw         0
+    fcn16           mobilenet     128  imagenet       3      12  3e-4  adamw         0
+    fcn32           mobilenet     128  imagenet       3      12  3e-4  adamw         0
 """
 SHEET_PHOTOS = 8
-SIZE_MARKERS = {"128": "o", "192": "D", "224": "s", "320": "^"}
+SIZE_MARKERS = {"128": "o", "192": "D", "224": "s", "320": "^", "448": "v"}
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -106,6 +107,7 @@ def command(name: str, args: argparse.Namespace) -> list[str]:
     if before:
         options["weights"] = f"{before}/best.weights.h5"
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += ["--learning-rate", "1e-3", row["rate"]]  # of the frozen epochs, of the thawed
     return [sys.executable, "-m", "petseg", "train", row["model"], *words]
 
 
