@@ -31,10 +31,11 @@ from petseg.report import GREY, RULE, comparison_table, prediction_sheet
 from petseg.sheets import INK
 from petseg_runtime.pictures import COLOURS
 
-# At 128 a network begins with a backbone trained on ImageNet, beyond with what it learned at another
-# size: far less time than all epochs at 224, which U-Net had. `rate` is the peak once thawed; a
-# third of it throws what was learned at 224 about less. Five of the rows are those of the notebook
-# project that this package began with: unet 224, fcn8 128, pspnet 192, segnet 128, deeplabv3 128.
+# At 128 a network begins with a backbone trained on ImageNet, beyond with what it learned at
+# another size: far less time than all epochs at 224, which U-Net had. `rate` is the peak once
+# thawed: a third of it loses less of what was learned at 224. Five of the rows are those of the
+# notebook project that this package began with: unet 224, fcn8 128, pspnet 192, segnet 128,
+# deeplabv3 128.
 ROWS = """
     model           backbone     size  begin     frozen  thawed  rate  optimizer  seed
     unet            mobilenetv2   128  imagenet       3      24  3e-4  adamw         0
