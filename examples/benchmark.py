@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import petseg
-from petseg.report import GREY, RULE, comparison_table, prediction_sheet
-from petseg.sheets import INK
-from petseg_runtime.pictures import COLOURS
+from petseg.comparison import GREY, RULE, comparison_table, prediction_sheet
+from petseg.mask_grid import INK
+from petseg_runtime.overlays import COLOURS
 
 # At 128 a network begins with a backbone trained on ImageNet, beyond with what it learned at
 # another size: far less time than all epochs at 224, which U-Net had. `rate` is the peak once

@@ -17,7 +17,7 @@ from PIL import Image
 
 import petseg
 from petseg.data import draw_pet, verify_folder
-from petseg_runtime.images import find_images, read_image
+from petseg_runtime.image_io import find_images, read_image
 
 DEMO, DEMO_CLASSES, DEMO_EXAMPLES = Path("demo"), "pet,background,border", 60
 

@@ -15,7 +15,7 @@ import keras
 from rich.console import Console
 
 import petseg
-from petseg.report import comparison_table, prediction_sheet
+from petseg.comparison import comparison_table, prediction_sheet
 
 IMAGE_SIZE = (96, 96)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import petseg
 from petseg.data import draw_pet
-from petseg.shipped import read_card
+from petseg.pretrained import read_card
 
 
 @pytest.fixture

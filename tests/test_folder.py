@@ -7,7 +7,7 @@ from PIL import Image
 
 from petseg.data import draw_pet, folder_examples, load_folder, pet_examples
 from petseg.data.folder import mask_faults, read_labels
-from petseg.data.layout import SPLITS
+from petseg.data.folder_layout import SPLITS
 
 CLASSES = ("road", "car", "sky")
 

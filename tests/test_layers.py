@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from petseg.models.blocks import ResizeLike
+from petseg.models.layers import ResizeLike
 from petseg.models.pspnet import GridAveragePooling2D
 from petseg.models.segnet import MaxUnpooling2D
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 import petseg
 from petseg.prediction import predict
-from petseg_runtime.prediction import Predictor
+from petseg_runtime.predictor import Predictor
 
 
 def colour_model(height=None, width=None):

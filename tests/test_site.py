@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 import petseg
-from petseg.shipped import read_card, shipped_models
-from petseg_runtime.pictures import COLOURS
+from petseg.pretrained import read_card, pretrained_models
+from petseg_runtime.overlays import COLOURS
 
 SITE = os.environ.get("PETSEG_SITE")
 CHROMIUM = shutil.which("chromium")
@@ -116,12 +116,12 @@ def files(photos, folder):
         yield path, np.asarray(image)
 
 
-@pytest.mark.parametrize("name", shipped_models())
+@pytest.mark.parametrize("name", pretrained_models())
 def test_its_masks_are_those_of_python(page, address, name, photos_and_masks, tmp_path):
     page.goto(f"{address}/try/")
     page.wait_for_function("document.getElementById('status').textContent == 'Ready.'")
     labels = page.locator("#network option").all_inner_texts()
-    assert sorted(label.split()[0] for label in labels) == shipped_models()
+    assert sorted(label.split()[0] for label in labels) == pretrained_models()
     page.select_option("#network", next(text for text in labels if text.split()[0] == name))
     card = read_card(name)
     model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 import petseg
-from petseg.shipped import read_card, shipped_models
-from petseg_runtime.pictures import COLOURS
+from petseg.pretrained import read_card, pretrained_models
+from petseg_runtime.overlays import COLOURS
 
 HERE = Path(__file__).parent
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
@@ -37,7 +37,7 @@ def main() -> None:
         for name in RUNTIME:
             shutil.copy(Path(folder) / "node_modules" / "onnxruntime-web" / "dist" / name, built)
     networks = []
-    for name in shipped_models():
+    for name in pretrained_models():
         card = read_card(name)
         model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
         path = petseg.export(model, built / f"{name}.onnx")

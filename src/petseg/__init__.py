@@ -8,16 +8,17 @@ from petseg.evaluation import Evaluation, evaluate
 from petseg.exporting import export
 from petseg.losses import CrossEntropyDice
 from petseg.metrics import MeanIoU
+from petseg.model_records import model_info
+from petseg.models import MODELS
 from petseg.models.deeplab import deeplabv3, deeplabv3_plus
 from petseg.models.fcn import fcn8, fcn16, fcn32
 from petseg.models.pspnet import pspnet
 from petseg.models.segnet import segnet
 from petseg.models.unet import unet
+from petseg.plots import plot_history
 from petseg.prediction import predict
-from petseg.report import plot_history
 from petseg.training import finetune
-from petseg.zoo import MODELS
-from petseg_runtime import Runtime, cutout, overlay
+from petseg_runtime import ModelInfo, Prediction, Runtime, cutout, overlay
 
 __version__ = version("petseg")
 
@@ -28,6 +29,8 @@ __all__ = [
     "CrossEntropyDice",
     "Evaluation",
     "MeanIoU",
+    "ModelInfo",
+    "Prediction",
     "Runtime",
     "Splits",
     "cutout",
@@ -41,6 +44,7 @@ __all__ = [
     "finetune",
     "load_folder",
     "load_pets",
+    "model_info",
     "overlay",
     "plot_history",
     "predict",

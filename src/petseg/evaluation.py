@@ -1,16 +1,16 @@
 """Evaluation of a model on a whole dataset, every pixel counted once."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from petseg.boundaries import boundary_f1
-from petseg.metrics import MeanIoU
+from petseg.boundary_f1 import boundary_f1
+from petseg.model_records import model_info
 from petseg.scores import Evaluation
-from petseg_runtime import Runtime
+from petseg_runtime import Runtime, validation
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -23,20 +23,34 @@ def evaluate(
 ) -> Evaluation:
     """Compares a model's predictions with the true masks of a whole dataset.
 
-    `dataset` yields batches: images `(N, H, W, 3)` with integer masks `(N, H, W, 1)` or
-    `(N, H, W)`. The class names, and the class to ignore if any, are those of the `petseg.MeanIoU`
-    that `model` is compiled with, unless `class_names` are given. An exported network, a
-    `petseg.Runtime`, brings them along; it must give logits.
+    Every pixel is counted once, in one confusion matrix. The loss is the mean cross-entropy of a
+    pixel, whatever loss the model was trained with, so that models can be compared.
 
-    The loss is the mean cross-entropy of a pixel, whatever loss the model was trained with, so that
-    models compare. The boundary F1 score is that of `petseg.boundaries.boundary_f1`, averaged over
-    the images that have a boundary.
+    Args:
+        model: A Keras model, or a `petseg.Runtime` for an exported one that returns logits.
+        dataset: Batches: images `(N, H, W, 3)` in [0, 255] with integer masks `(N, H, W, 1)` or
+            `(N, H, W)`. Pixels of the model's ignored class are left out.
+        class_names: Name of each class. By default those in the model's record.
 
-    Raises `ValueError` when there is nothing to count, or the masks do not fit the model's logits.
+    Returns:
+        The scores.
+
+    Raises:
+        ValueError: If there is no pixel to count, or the masks do not fit the model's logits.
+        TypeError: If `model` is neither a Keras model nor a `petseg.Runtime`.
+
+    Example:
+        >>> scores = petseg.evaluate(model, pets.test)
+        >>> scores.mean_iou, scores.class_iou["pet"]
     """
-    logits_of, known_names, ignore_class = _network(model)
-    num_classes = len(known_names)
-    names = _class_names(class_names, known_names)
+    if not isinstance(model, keras.Model | Runtime):
+        raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
+    info = model_info(model)
+    num_classes, ignore_class = info.num_classes, info.ignore_class
+    names = info.class_names
+    if class_names is not None:
+        names = validation.class_names("class_names", class_names, num_classes)
+    logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
 
     confusion = np.zeros((num_classes, num_classes), np.int64)
     total_loss = 0.0
@@ -92,7 +106,10 @@ def _class_masks(
 ) -> np.ndarray:
     """Masks as int32 `(N, H, W)`, checked to fit logits of `logits_shape`."""
     if len(logits_shape) != 4:
-        raise ValueError("`model` must give logits. Received: one exported with `argmax`.")
+        raise ValueError(
+            "`model` must return logits. Received: one that was exported with `argmax`. Export it "
+            "without `argmax`."
+        )
     if masks.ndim == 4 and masks.shape[-1] == 1:
         masks = masks[..., 0]
     if masks.shape != logits_shape[:-1]:
@@ -113,56 +130,6 @@ def _class_masks(
         raise ValueError(
             f"Mask labels must lie in 0 to {num_classes - 1}, the classes of `model`. "
             f"Received: {', '.join(map(str, unknown[:5]))}. Subtract 1 from trimap labels 1 to 3; "
-            "name a label that marks no class by `petseg.MeanIoU(ignore_class=...)`."
+            "build the model with `ignore_class=` to leave a label out."
         )
     return classes
-
-
-def _network(model: Any) -> tuple[Callable[[Any], Any], tuple[str, ...], int | None]:
-    """What computes the logits, the names of the classes, and the class to ignore."""
-    if isinstance(model, Runtime):
-        if not model.class_names:
-            raise ValueError(
-                f"`model` must be a network that `petseg.export` wrote. Received: {model}."
-            )
-        return model, model.class_names, model.metadata["ignore_class"]
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
-    return model.predict_on_batch, *class_names_of(model)
-
-
-def class_names_of(model: keras.Model) -> tuple[tuple[str, ...], int | None]:
-    """The names of its classes, by default their numbers, and the class that it ignores if any."""
-    metric = compiled_mean_iou(model)
-    if metric is None:
-        return tuple(map(str, range(model.output_shape[-1]))), None
-    return tuple(metric.class_names), metric.ignore_class
-
-
-def _class_names(given: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    if given is None:
-        return known
-    if isinstance(given, str) or len(set(given)) != len(known):
-        raise ValueError(
-            f"`class_names` must be {len(known)} different names, one for each class of `model`. "
-            f"Received: {given!r}."
-        )
-    return tuple(given)
-
-
-def compiled_mean_iou(model: keras.Model) -> MeanIoU | None:
-    """The `MeanIoU` that the model is compiled with; `model.metrics` hides it before training."""
-    name = keras.saving.get_registered_name(MeanIoU)
-
-    def configs(node: Any) -> Iterator[dict[str, Any]]:
-        if isinstance(node, dict) and node.get("registered_name") == name:
-            yield node
-        elif isinstance(node, dict):
-            for child in node.values():
-                yield from configs(child)
-        elif isinstance(node, list):
-            for child in node:
-                yield from configs(child)
-
-    found = next(configs(model.get_compile_config().get("metrics")), None)
-    return keras.saving.deserialize_keras_object(found) if found else None

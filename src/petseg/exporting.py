@@ -2,16 +2,12 @@
 
 import io
 import itertools
-import json
 import os
 import shutil
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +16,12 @@ import numpy as np
 from keras import layers, ops
 
 from petseg.data import draw_pet
-from petseg.evaluation import class_names_of
 from petseg.metrics import MeanIoU
-from petseg_runtime import Runtime
-from petseg_runtime.prediction import resize
-from petseg_runtime.runtime import METADATA, ONNX_KEY
-
-
-@dataclass(frozen=True)
-class Format:
-    """A row of `FORMATS`: the suffix of its files, and its name in `keras.Model.export`."""
-
-    suffix: str
-    keras_name: str
-
-
-FORMATS = {
-    "saved_model": Format("", "tf_saved_model"),
-    "onnx": Format(".onnx", "onnx"),
-    "litert": Format(".tflite", "litert"),
-    "openvino": Format(".xml", "openvino"),
-}
-QUANTIZATIONS = (None, "float16", "int8")
+from petseg.model_records import model_info
+from petseg_runtime import Runtime, validation
+from petseg_runtime.formats import FORMATS
+from petseg_runtime.model_info import QUANTIZATIONS
+from petseg_runtime.predictor import resize
 
 # How far an artifact may be from its model: a logit, the share of pixels, the mean IoU.
 MOST_LOGIT_DRIFT = 1e-3
@@ -85,8 +65,7 @@ def export(
         raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
     path = Path(path)
     format = _checked_format(path, format)  # noqa: A001
-    if quantize not in QUANTIZATIONS:
-        raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: {quantize!r}.")
+    validation.choice("quantize", quantize, (None, *QUANTIZATIONS))
     if quantize is not None and format != "litert":
         raise ValueError(
             f"`quantize` is for LiteRT: give a path that ends in .tflite. Received: {path}."
@@ -98,7 +77,7 @@ def export(
         )
     examples = None if calibration is None else _examples(calibration)
     images = _checked_images(model) if examples is None else [examples[0]]
-    metadata = _metadata(model, quantize, argmax)
+    info = model_info(model).replace(argmax=argmax, quantize=quantize)
     if examples is not None:
         model = _of_size(model, examples[0].shape[1:3])
     exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
@@ -112,7 +91,7 @@ def export(
                 verbose=False,
                 **_converter_options(format, quantize, images),
             )
-            _note(part, format, metadata)
+            FORMATS[format].write_record(part, info.to_json())
         with _full_precision():
             _check(model, Runtime(part), images, None if examples is None else examples[1])
         _put(Path(folder), path)
@@ -216,53 +195,11 @@ def _converter_options(
     return {**options, "representative_dataset": representative_dataset}
 
 
-def _metadata(model: keras.Model, quantize: str | None, argmax: bool) -> dict[str, Any]:
-    class_names, ignore_class = class_names_of(model)
-    return {
-        "petseg": version("petseg"),
-        "model": model.name,
-        "class_names": class_names,
-        "ignore_class": ignore_class,
-        "input": "RGB (N, H, W, 3), float32 in [0, 255]",
-        "output": "classes (N, H, W)" if argmax else "logits (N, H, W, C), float32",
-        "quantize": quantize,
-    }
-
-
-def _note(path: Path, format: str, metadata: dict[str, Any]) -> None:  # noqa: A002
-    """Puts the metadata where the format has a place for it."""
-    text = json.dumps(metadata, indent=2)
-    if format == "saved_model":
-        folder = path / "assets.extra"
-        folder.mkdir()
-        (folder / METADATA).write_text(text + "\n", encoding="utf-8")
-    elif format == "litert":
-        # Files of a LiteRT network are a zip archive after its end.
-        with zipfile.ZipFile(path, "a") as files:
-            files.writestr(METADATA, text)
-    elif format == "onnx":
-        import onnx
-
-        network = onnx.load(path)
-        network.metadata_props.add(key=ONNX_KEY, value=text)
-        onnx.save(network, path)
-    else:
-        import openvino
-
-        network = openvino.Core().read_model(path)
-        network.set_rt_info(text, [ONNX_KEY])
-        noted = path.with_name(f"noted-{path.name}")
-        openvino.save_model(network, noted, compress_to_fp16=False)
-        for suffix in (".xml", ".bin"):
-            noted.with_suffix(suffix).replace(path.with_suffix(suffix))
-
-
 def _check(
     model: keras.Model, runtime: Runtime, images: list[np.ndarray], masks: np.ndarray | None
 ) -> None:
     """Raises `ValueError` when the artifact differs too much from the model."""
-    about = runtime.metadata
-    by_logit = about["quantize"] is None and about["output"].startswith("logits")
+    by_logit = runtime.info.quantize is None and not runtime.info.argmax
     for batch in images:
         wanted = _in_batches(model.predict_on_batch, batch, 32, classes=not by_logit)
         given = _in_batches(runtime, batch, 1, classes=not by_logit)
@@ -292,8 +229,8 @@ def _in_batches(
 
 
 def _mean_iou(masks: np.ndarray, classes: np.ndarray, runtime: Runtime) -> float:
-    count = len(runtime.class_names)
-    metric = MeanIoU(count, ignore_class=runtime.metadata["ignore_class"])
+    count = runtime.info.num_classes
+    metric = MeanIoU(count, ignore_class=runtime.info.ignore_class)
     for mask, found in zip(masks, classes, strict=True):
         metric.update_state(mask[np.newaxis], np.eye(count, dtype="float32")[found][np.newaxis])
     return float(metric.result()["mean_iou"])

@@ -1,21 +1,22 @@
 """Masks from a Keras model, or from an exported one."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, overload
 
 import keras
 import numpy as np
 
-from petseg_runtime import Runtime
-from petseg_runtime.prediction import Predictor
+from petseg.model_records import model_info
+from petseg_runtime import Prediction, Runtime
+from petseg_runtime.predictor import Predictor
 
 
 @overload
 def predict(
     model: keras.Model | Runtime,
-    images: np.ndarray,
+    images: str | os.PathLike[str] | np.ndarray,
     *,
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
@@ -26,44 +27,70 @@ def predict(
 @overload
 def predict(
     model: keras.Model | Runtime,
-    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Iterable[Any],
+    images: list[str] | list[Path] | tuple[str | os.PathLike[str], ...],
     *,
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-) -> Any: ...
+) -> Iterator[Prediction]: ...
+
+
+@overload
+def predict(
+    model: keras.Model | Runtime,
+    images: Iterable[Any],
+    *,
+    image_size: tuple[int, int] | None = None,
+    tta: bool = False,
+    tile: int | None = None,
+) -> Iterator[np.ndarray]: ...
 
 
 def predict(
     model: keras.Model | Runtime,
-    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | np.ndarray | Iterable[Any],
+    images: Any,
     *,
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-) -> np.ndarray | Iterator[tuple[Path, np.ndarray]] | Iterator[np.ndarray]:
-    """Labels each pixel of one or many images with its class, at the images' own size.
+) -> Any:
+    """Predicts the class of each pixel of one or many images, at the images' own size.
 
-    `images` and what comes back, all masks uint8:
+    The model sees an image squashed to the size that it was trained at. Its logits, not its
+    classes, are resized to the image.
 
-    - one image, as a path or an array `(H, W, 3)` in [0, 255]: its mask `(H, W)`;
-    - a batch `(N, H, W, 3)`: masks `(N, H, W)`;
-    - a `tf.data.Dataset`, or any iterable of batches, of images or of `(images, ...)`: an iterator
-      over the masks of each batch;
-    - many files, as a list of paths, a folder (with its subfolders, sorted) or a pattern such as
-      `"photos/*.jpg"`: an iterator over `(path, mask)`. Files are opened a few ahead, the network
-      runs on those that look alike at once; one that cannot be read is skipped with a warning.
+    Args:
+        model: A Keras model, or a `petseg.Runtime` for an exported one.
+        images: One of
 
-    `image_size` is the `(H, W)` that the network sees. The default is the model's own input size;
-    for a model of any size, the photo scaled to a shorter side of 224, the longer one in
-    proportion, to the nearest multiple of 32. The logits, not the mask, are resized back.
+            - the path of one image, or an RGB array `(H, W, 3)` in [0, 255]: returns its mask;
+            - a batch `(N, H, W, 3)`: returns masks `(N, H, W)`;
+            - a list of paths, each an image, a folder (all images in it and its subfolders) or a
+              pattern such as `"photos/*.jpg"`: returns an iterator over `petseg.Prediction`
+              records; a file that cannot be read gives a record with an error;
+            - a `tf.data.Dataset` or another iterable of batches, of images or of `(images, ...)`:
+              returns an iterator over the masks of each batch.
+        image_size: (height, width) at which the model sees an image, each at least 32. By default
+            the size in the model's record, `petseg.model_info(model).image_size`; where that is
+            unknown, the image is scaled to a shorter side of 224 pixels.
+        tta: Whether to average the logits with those of the mirrored image, in twice the time.
+        tile: Side in pixels, at least 32, of tiles in which the model sees an image at its own size
+            (or at `image_size`). Tiles overlap by half and are weighted down towards their edges.
 
-    `tta` averages the logits of the photo and of its mirror image, in twice the time. `tile` shows
-    the network the photo at its own size (or at `image_size`) in squares of so many pixels, which
-    overlap by half and count less towards their rim.
+    Returns:
+        Masks of classes, as listed above: uint8, or uint16 for more than 256 classes.
 
-    Raises `FileNotFoundError` when there is no such file, and `ValueError` when one image cannot be
-    read, an array is not of RGB images in [0, 255], or a size does not fit the model.
+    Raises:
+        FileNotFoundError: If there is no such file, or a folder has no image.
+        ValueError: If an array is not RGB in [0, 255], one image cannot be read, or a size does not
+            fit the model.
+        TypeError: If `model` or `images` is none of these.
+
+    Example:
+        >>> model = petseg.unet(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
+        >>> for found in petseg.predict(model, ["photos"]):
+        ...     print(found.path, found.error or found.mask.shape)
     """
     return predictor(model, image_size, tta, tile)(images)
 
@@ -74,10 +101,26 @@ def predictor(
     tta: bool = False,
     tile: int | None = None,
 ) -> Predictor:
-    """What `predict` calls."""
+    """Builds the object that `predict` calls.
+
+    Args:
+        model: A Keras model or a `petseg.Runtime`.
+        image_size: See `predict`.
+        tta: See `predict`.
+        tile: See `predict`.
+
+    Returns:
+        A `Predictor`, which can be called many times.
+
+    Raises:
+        ValueError: If a size does not fit the model.
+        TypeError: If `model` is neither.
+    """
     if isinstance(model, Runtime):
-        return Predictor(model, model.input_size, image_size, tta, tile)
+        return Predictor(model, model.info, model.input_size, image_size, tta, tile)
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
-    # Not `model.predict`, whose set-up costs four times as much as one photo's network.
-    return Predictor(model.predict_on_batch, model.input_shape[1:3], image_size, tta, tile)
+    # `model.predict` takes four times as long as the model itself to set up for one photo.
+    return Predictor(
+        model.predict_on_batch, model_info(model), model.input_shape[1:3], image_size, tta, tile
+    )

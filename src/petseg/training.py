@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from petseg.runs import Run, RunLog
+from petseg.checkpoint import Run, RunLog
 
 THAW_STAGES = ("all", "stage2", "stage3", "stage4", "stage5")
 

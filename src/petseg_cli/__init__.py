@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import typer
 
-from petseg_cli.apply import evaluate, export
-from petseg_cli.look import data, models
+from petseg_cli.data import data, models
+from petseg_cli.evaluate import evaluate, export
 from petseg_cli.predict import predict
 from petseg_cli.train import train
 

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from petseg.experiment import trained_size, transparent_class
 from petseg_cli.options import ImageSize
-from petseg_cli.quiet import quiet_import
-from petseg_cli.record import trained_size, transparent_class
+from petseg_cli.tensorflow_logging import quiet_import
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ def predict(
             else:
                 typer.echo(f"{path} -> {clip}")
     if json is not None:
-        from petseg.files import write_json
+        from petseg.atomic_files import write_json
 
         json.parent.mkdir(parents=True, exist_ok=True)
         write_json(json, {str(path): shares[str(path)] for path in found if str(path) in shares})
@@ -131,7 +131,7 @@ def open_network(model: Path | None) -> tuple[Any, str, tuple[str, ...], tuple[i
     from petseg.evaluation import class_names_of
 
     if model is None:
-        from petseg.shipped import read_card
+        from petseg.pretrained import read_card
 
         card = read_card("unet")
         network = petseg.unet(weights="pets")
@@ -206,9 +206,9 @@ class Work:
         from PIL import Image
         from PIL.PngImagePlugin import PngInfo
 
-        from petseg.files import whole_file
+        from petseg.atomic_files import whole_file
         from petseg_runtime import cutout, overlay
-        from petseg_runtime.images import read_image
+        from petseg_runtime.image_io import read_image
 
         transparent = transparent_class(self.class_names)
         note = PngInfo()
@@ -262,7 +262,7 @@ def _photos_in(folder: Path) -> Iterator[Path]:
     """The images in a folder but those that this command wrote."""
     from PIL import Image
 
-    from petseg_runtime.images import find_images
+    from petseg_runtime.image_io import find_images
 
     for path in find_images(folder):
         try:

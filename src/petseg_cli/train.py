@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from petseg.experiment import Record
+from petseg_cli.data_source import Source
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -17,9 +19,7 @@ from petseg_cli.options import (
     nearest,
     parse_numbers,
 )
-from petseg_cli.quiet import quiet_import
-from petseg_cli.record import Record
-from petseg_cli.sources import Source
+from petseg_cli.tensorflow_logging import quiet_import
 
 if TYPE_CHECKING:
     import keras

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
-from petseg_cli.record import transparent_class
+from petseg.experiment import transparent_class
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from petseg_runtime.prediction import Predictor
+    from petseg_runtime.predictor import Predictor
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
@@ -58,7 +58,7 @@ def _copy_overlaid(
     import av
     import numpy as np
 
-    from petseg.files import whole_file
+    from petseg.atomic_files import whole_file
     from petseg_runtime import overlay
 
     video = source.streams.video[0]

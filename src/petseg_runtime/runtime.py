@@ -1,74 +1,55 @@
-"""Exported networks in their own runtimes: one door to four formats."""
+"""Exported models in their own runtimes, one class for four formats."""
 
-import importlib
-import json
 import os
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from petseg_runtime.prediction import Predictor
-
-METADATA = "petseg.json"  # where the format keeps files beside the network, or its entry "petseg"
-ONNX_KEY = "petseg"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An opened network: images `(N, H, W, 3)` to its output, its input size, what is noted."""
-
-    run: Callable[[np.ndarray], np.ndarray]
-    input_size: tuple[int | None, int | None]
-    metadata: dict[str, Any]
+from petseg_runtime.formats import Artifact, Format, format_of
+from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
+from petseg_runtime.keras_file import read_keras_info
+from petseg_runtime.model_info import ModelInfo
+from petseg_runtime.predictor import Prediction, Predictor
 
 
 class Runtime:
-    """A network that `petseg.export` wrote, in the runtime of its format.
+    """Runs a model that `petseg.export` wrote, without Keras.
 
-    Called with RGB images `(N, H, W, 3)` in [0, 255], it returns what the model did: float32 logits
-    `(N, H, W, C)`, or the classes `(N, H, W)` when it was exported with `argmax`. Its `predict` is
-    `petseg.predict`.
+    Calling it with RGB images `(N, H, W, 3)` in [0, 255] returns what the model returns: float32
+    logits `(N, H, W, num_classes)`, or int classes `(N, H, W)` where it was exported with `argmax`.
+    All formats compute in float32 on all usable cores.
 
-    `path` is an ONNX file (`.onnx`, run by `onnxruntime`), a LiteRT file (`.tflite`,
-    `ai-edge-litert`), an OpenVINO file (`.xml`, `openvino`) or the folder of a SavedModel
-    (`tensorflow`). All compute in float32 on all cores.
+    Args:
+        path: An ONNX file (`.onnx`, run by `onnxruntime`), a LiteRT file (`.tflite`, run by
+            `ai-edge-litert`), an OpenVINO file (`.xml`, run by `openvino`) or the directory of a
+            SavedModel (run by `tensorflow`).
 
-    `input_size` is the `(H, W)` that it takes, `None` for any; `class_names` name the classes;
-    `metadata` is all that the artifact says about itself.
+    Attributes:
+        path: The path.
+        info: The `petseg.ModelInfo` of the model.
+        input_size: (height, width) of the input, None for a side of any length.
 
-    Raises `FileNotFoundError` when there is no such file, `ValueError` when it is none of these
-    formats or is damaged, and `ImportError` when its runtime is not installed.
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has another format or is damaged.
+        ImportError: If the format's runtime is not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        path = Path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"There is no exported network {path}.")
-        suffix = "" if path.is_dir() else path.suffix
-        if suffix not in OPENERS:
-            raise ValueError(
-                f"`path` must be a file {', '.join(filter(None, OPENERS))}, or the folder of a "
-                f"SavedModel. Received: {path}."
-            )
-        try:
-            artifact = OPENERS[suffix](path)
-        except ImportError:
-            raise
-        except Exception as error:  # each runtime has errors of its own
-            raise ValueError(f"{path} cannot be opened: {error} Export the model anew.") from error
-        self.path = path
-        self.metadata = artifact.metadata
+        self.path = Path(path)
+        if not self.path.exists():
+            raise FileNotFoundError(f"There is no exported model {self.path}.")
+        artifact = _opened(self.path, format_of(self.path))
+        self.info = _info_of(self.path, artifact)
         self.input_size = artifact.input_size
         self._run = artifact.run
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the classes, in their order; none where the artifact says nothing."""
-        return tuple(self.metadata.get("class_names", ()))
+        """Name of each class, in the order of the labels."""
+        return self.info.class_names
 
     def __call__(self, images: Any) -> np.ndarray:
         pixels = np.asarray(images, np.float32)
@@ -85,6 +66,36 @@ class Runtime:
             )
         return self._run(pixels)
 
+    @overload
+    def predict(
+        self,
+        images: str | os.PathLike[str] | np.ndarray,
+        *,
+        image_size: tuple[int, int] | None = None,
+        tta: bool = False,
+        tile: int | None = None,
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self,
+        images: list[str] | list[Path] | tuple[str | os.PathLike[str], ...],
+        *,
+        image_size: tuple[int, int] | None = None,
+        tta: bool = False,
+        tile: int | None = None,
+    ) -> Iterator[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        images: Iterable[Any],
+        *,
+        image_size: tuple[int, int] | None = None,
+        tta: bool = False,
+        tile: int | None = None,
+    ) -> Iterator[np.ndarray]: ...
+
     def predict(
         self,
         images: Any,
@@ -93,100 +104,83 @@ class Runtime:
         tta: bool = False,
         tile: int | None = None,
     ) -> Any:
-        """The masks of images, files, folders or batches, as `petseg.predict` gives them."""
-        return Predictor(self, self.input_size, image_size, tta, tile)(images)
+        """Predicts the class of each pixel, as `petseg.predict` does.
+
+        Args:
+            images: One image, a batch, a list of files, or batches; see `petseg.predict`.
+            image_size: (height, width) at which the model sees an image.
+            tta: Whether to average with the prediction for the mirrored image.
+            tile: Side in pixels of the tiles in which the model sees large images.
+
+        Returns:
+            Masks, or records of them for files; see `petseg.predict`.
+
+        Raises:
+            FileNotFoundError: If one image is given by a path that does not exist.
+            ValueError: If an image or an argument does not fit the model.
+            TypeError: If `images` is none of these.
+        """
+        return Predictor(self, self.info, self.input_size, image_size, tta, tile)(images)
 
     def __repr__(self) -> str:
         return f"Runtime({str(self.path)!r})"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def read_model_info(path: str | os.PathLike[str]) -> ModelInfo:
+    """Reads the model record of a saved or exported model, without loading the model.
 
+    Args:
+        path: A `.keras` file, or an exported model as `Runtime` takes it.
 
-def _runtime(module: str, package: str) -> Any:
+    Returns:
+        The record.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has another format, is damaged, or holds no record.
+        ImportError: If the format's runtime is needed to read it and not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no model {path}.")
+    if path.suffix == KERAS_SUFFIX:
+        return read_keras_info(path)
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This format needs {package}: pip install {package}, or petseg[export] for all."
+        record = format_of(path).read_record(path)
+    except ImportError:
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        raise ValueError(f"{path} cannot be read: {error} Export the model again.") from error
+    if record is None:
+        raise ValueError(f"{path} holds no model record. Export the model with `petseg.export`.")
+    return _parsed(path, record)
+
+
+def _opened(path: Path, row: Format) -> Artifact:
+    try:
+        return row.open(path)
+    except ImportError:
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        raise ValueError(f"{path} cannot be opened: {error} Export the model again.") from error
+
+
+def _info_of(path: Path, artifact: Artifact) -> ModelInfo:
+    if artifact.record is not None:
+        return _parsed(path, artifact.record)
+    # A model from elsewhere: its classes have numbers alone.
+    if artifact.num_classes is None or artifact.num_classes < 2:
+        raise ValueError(
+            f"{path} holds no model record, and its output is not logits (N, H, W, num_classes). "
+            "Export the model with `petseg.export`."
+        )
+    return ModelInfo(tuple(map(str, range(artifact.num_classes))))
+
+
+def _parsed(path: Path, record: str) -> ModelInfo:
+    try:
+        return ModelInfo.from_json(record)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} holds a damaged model record: {error} Export the model again."
         ) from error
-
-
-def _size(shape: Any) -> tuple[int | None, int | None]:
-    """Height and width of an input shape in which any side is a name, or not positive."""
-    height, width = (
-        int(s) if isinstance(s, int | np.integer) and s > 0 else None for s in shape[1:3]
-    )
-    return height, width
-
-
-def _open_onnx(path: Path) -> Artifact:
-    onnxruntime = _runtime("onnxruntime", "onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        path, sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    (given,) = session.get_inputs()
-    noted = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY, "{}")
-    return Artifact(
-        lambda images: session.run(None, {given.name: images})[0],
-        _size(given.shape),
-        json.loads(noted),
-    )
-
-
-def _open_litert(path: Path) -> Artifact:
-    litert = _runtime("ai_edge_litert.interpreter", "ai-edge-litert")
-    interpreter = litert.Interpreter(model_path=str(path), num_threads=_cores())
-    given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    shape: tuple[int, ...] = ()
-
-    def run(images: np.ndarray) -> np.ndarray:
-        nonlocal shape
-        if images.shape != shape:
-            shape = images.shape
-            interpreter.resize_tensor_input(given["index"], shape)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], images)
-        interpreter.invoke()
-        return interpreter.get_tensor(result["index"])
-
-    noted = "{}"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as files:
-            if METADATA in files.namelist():
-                noted = files.read(METADATA).decode()
-    return Artifact(run, _size(given["shape_signature"]), json.loads(noted))
-
-
-def _open_openvino(path: Path) -> Artifact:
-    openvino = _runtime("openvino", "openvino")
-    core = openvino.Core()
-    model = core.read_model(path)
-    # It would compute in bfloat16 where the processor can, a hundred times less precise.
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    noted = "{}"
-    if model.has_rt_info([ONNX_KEY]):
-        noted = model.get_rt_info([ONNX_KEY]).value
-    sides = [None if side.is_dynamic else side.get_length() for side in model.input().partial_shape]
-    return Artifact(lambda images: compiled(images)[0], _size(sides), json.loads(noted))
-
-
-def _open_saved_model(path: Path) -> Artifact:
-    tensorflow = _runtime("tensorflow", "tensorflow")
-    loaded = tensorflow.saved_model.load(str(path))
-    (given,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
-    noted = path / "assets.extra" / METADATA
-    metadata = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
-    return Artifact(lambda images: loaded.serve(images).numpy(), _size(given.shape), metadata)
-
-
-OPENERS: dict[str, Callable[[Path], Artifact]] = {
-    ".onnx": _open_onnx,
-    ".tflite": _open_litert,
-    ".xml": _open_openvino,
-    "": _open_saved_model,
-}

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from petseg.data.layout import UNLABELLED, Layout, Pairs, find_layout
-from petseg_runtime.images import read_image
+from petseg.data.folder_layout import UNLABELLED, Layout, Pairs, find_layout
+from petseg_runtime.image_io import read_image
 
 MaskFault = Literal["misaligned", "mislabelled"]
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from petseg.data.folder import MaskFault, mask_faults, read_labels
-from petseg.data.layout import Layout, find_layout
-from petseg.data.pets import decode, prepared_builder, read_records
-from petseg_runtime.images import read_image
+from petseg.data.folder_layout import Layout, find_layout
+from petseg.data.oxford_pets import decode, prepared_builder, read_records
+from petseg_runtime.image_io import read_image
 
 TRIMAP_LABELS = range(1, 4)
 

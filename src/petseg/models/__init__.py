@@ -1,1 +1,20 @@
-"""The architectures, a paper each. Empty on purpose: `petseg.models.unet` stays a module."""
+"""The architectures, one module for each paper, and `MODELS`, which lists them by name."""
+
+from collections.abc import Callable
+
+import keras
+
+from petseg.models import deeplab, fcn, pspnet, segnet, unet
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "unet": unet.unet,
+    "fcn8": fcn.fcn8,
+    "fcn16": fcn.fcn16,
+    "fcn32": fcn.fcn32,
+    "segnet": segnet.segnet,
+    "pspnet": pspnet.pspnet,
+    "deeplabv3": deeplab.deeplabv3,
+    "deeplabv3_plus": deeplab.deeplabv3_plus,
+}
+
+__all__ = ["MODELS"]

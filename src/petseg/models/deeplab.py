@@ -6,18 +6,15 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.blocks import (
-    atrous_stride,
+from petseg.models.arguments import atrous_stride, image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import (
     classify,
     conv_bn_relu,
-    image_input,
-    positive_integer,
-    segmenter,
     separable_conv_bn_relu,
-    unit_fraction,
     upsample_like,
-    widths,
 )
+from petseg_runtime import validation
 
 
 def deeplabv3(
@@ -50,8 +47,18 @@ def deeplabv3(
     images = image_input(image_shape)
     x = encode(images, backbone, weights, atrous_stride(output_stride))[-1]
     x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
-    return segmenter(
-        images, classify(x, num_classes), "deeplabv3", weights, class_names, ignore_class
+    return assemble(
+        images,
+        classify(x, num_classes),
+        architecture="deeplabv3",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        output_stride=output_stride,
+        atrous_rates=atrous_rates,
+        decoder_filters=decoder_filters,
+        dropout=dropout,
     )
 
 
@@ -76,14 +83,25 @@ def deeplabv3_plus(
     """
     images = image_input(image_shape)
     features = encode(images, backbone, weights, atrous_stride(output_stride))
-    low_level_filters = positive_integer("low_level_filters", low_level_filters)
+    low_level_filters = validation.integer("low_level_filters", low_level_filters, 1)
     low_level = conv_bn_relu(features[1], low_level_filters, 1, name="low_level")
     x = _atrous_pyramid(features[-1], output_stride, atrous_rates, decoder_filters, dropout)
     x = layers.Concatenate(name="decoder_join")([upsample_like(x, low_level), low_level])
     x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv1")
     x = separable_conv_bn_relu(x, decoder_filters, name="decoder_conv2")
-    return segmenter(
-        images, classify(x, num_classes), "deeplabv3_plus", weights, class_names, ignore_class
+    return assemble(
+        images,
+        classify(x, num_classes),
+        architecture="deeplabv3_plus",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        output_stride=output_stride,
+        atrous_rates=atrous_rates,
+        decoder_filters=decoder_filters,
+        low_level_filters=low_level_filters,
+        dropout=dropout,
     )
 
 
@@ -95,9 +113,10 @@ def _atrous_pyramid(
     dropout: float,
 ) -> keras.KerasTensor:
     """Atrous spatial pyramid pooling with image pooling (arXiv:1706.05587, section 3.3)."""
-    filters = positive_integer("decoder_filters", filters)
+    filters = validation.integer("decoder_filters", filters, 1)
+    atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
     branches = [conv_bn_relu(x, filters, 1, name="aspp_conv")]
-    for step, rate in enumerate(widths("atrous_rates", atrous_rates, most=8), start=1):
+    for step, rate in enumerate(atrous_rates, start=1):
         # Halving the stride doubles the rates (section 3.3).
         rate = max(1, rate * 16 // output_stride)
         branches.append(
@@ -108,4 +127,4 @@ def _atrous_pyramid(
     branches.append(upsample_like(image, x))
     x = layers.Concatenate(name="aspp")(branches)
     x = conv_bn_relu(x, filters, 1, name="aspp_projection")
-    return layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="aspp_dropout")(x)
+    return layers.SpatialDropout2D(validation.fraction("dropout", dropout), name="aspp_dropout")(x)

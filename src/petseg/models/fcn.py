@@ -6,15 +6,10 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.blocks import (
-    classify,
-    conv_bn_relu,
-    image_input,
-    positive_integer,
-    segmenter,
-    unit_fraction,
-    upsample_like,
-)
+from petseg.models.arguments import image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import classify, conv_bn_relu, upsample_like
+from petseg_runtime import validation
 
 
 def fcn32(
@@ -42,7 +37,17 @@ def fcn32(
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-1:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn32", weights, class_names, ignore_class)
+    return assemble(
+        images,
+        scores,
+        architecture="fcn32",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        decoder_filters=decoder_filters,
+        dropout=dropout,
+    )
 
 
 def fcn16(
@@ -63,7 +68,17 @@ def fcn16(
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-2:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn16", weights, class_names, ignore_class)
+    return assemble(
+        images,
+        scores,
+        architecture="fcn16",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        decoder_filters=decoder_filters,
+        dropout=dropout,
+    )
 
 
 def fcn8(
@@ -84,7 +99,17 @@ def fcn8(
     images = image_input(image_shape)
     features = encode(images, backbone, weights)
     scores = _fuse_scores(features[-3:], num_classes, decoder_filters, dropout)
-    return segmenter(images, scores, "fcn8", weights, class_names, ignore_class)
+    return assemble(
+        images,
+        scores,
+        architecture="fcn8",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        decoder_filters=decoder_filters,
+        dropout=dropout,
+    )
 
 
 def _fuse_scores(
@@ -92,9 +117,9 @@ def _fuse_scores(
 ) -> keras.KerasTensor:
     """Logits at the finest of `features`, each of which has a score layer of its own."""
     *skips, x = features
-    filters = positive_integer("decoder_filters", decoder_filters)
+    filters = validation.integer("decoder_filters", decoder_filters, 1)
     x = conv_bn_relu(x, filters, name="decoder_conv")
-    x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
+    x = layers.SpatialDropout2D(validation.fraction("dropout", dropout), name="decoder_dropout")(x)
     scores = classify(x, num_classes, name="scores")
     for step, skip in enumerate(reversed(skips), start=1):
         scores = upsample_like(scores, skip, dtype="float32")

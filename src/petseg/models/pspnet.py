@@ -1,23 +1,15 @@
 """PSPNet (Zhao et al., arXiv:1612.01105)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.blocks import (
-    atrous_stride,
-    classify,
-    conv_bn_relu,
-    image_input,
-    positive_integer,
-    segmenter,
-    unit_fraction,
-    upsample_like,
-    widths,
-)
+from petseg.models.arguments import atrous_stride, image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import GridAveragePooling2D, classify, conv_bn_relu, upsample_like
+from petseg_runtime import validation
 
 
 def pspnet(
@@ -45,8 +37,8 @@ def pspnet(
 
     Raises `ValueError` when an argument is out of its range.
     """
-    filters = positive_integer("decoder_filters", decoder_filters)
-    bin_sizes = widths("bin_sizes", bin_sizes, most=8)
+    filters = validation.integer("decoder_filters", decoder_filters, 1)
+    bin_sizes = validation.integers("bin_sizes", bin_sizes, at_most=8)
     images = image_input(image_shape)
     x = encode(images, backbone, weights, atrous_stride(output_stride))[-1]
     pyramid = [x]
@@ -56,42 +48,17 @@ def pspnet(
         pyramid.append(upsample_like(level, x))
     x = layers.Concatenate(name="pyramid")(pyramid)
     x = conv_bn_relu(x, filters, name="decoder_conv")
-    x = layers.SpatialDropout2D(unit_fraction("dropout", dropout), name="decoder_dropout")(x)
-    return segmenter(images, classify(x, num_classes), "pspnet", weights, class_names, ignore_class)
-
-
-@keras.saving.register_keras_serializable("petseg")
-class GridAveragePooling2D(layers.Layer):
-    """Averages over a grid of `bins` x `bins` cells that cover features of any size.
-
-    Takes `(N, H, W, C)`, returns `(N, bins, bins, C)`. Cell i of n positions reaches from floor(i n
-    / bins) to ceil((i + 1) n / bins), as adaptive pooling has it; Keras's own needs a size that is
-    known before the model runs.
-    """
-
-    def __init__(self, bins: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.bins = bins
-
-    def call(self, x: Any) -> Any:
-        height, width = ops.shape(x)[1:3]
-        # An einsum would reshape, which LiteRT cannot quantize for any number of images.
-        x = ops.matmul(self._averages(width, x.dtype), x)
-        x = ops.matmul(self._averages(height, x.dtype), ops.transpose(x, (0, 2, 1, 3)))
-        return ops.transpose(x, (0, 2, 1, 3))
-
-    def _averages(self, size: Any, dtype: str) -> Any:
-        """A matrix `(bins, size)` whose product with `size` positions is the mean of each cell."""
-        cells = ops.expand_dims(ops.arange(self.bins), 1)
-        start = cells * size // self.bins
-        # Rounded up without negative numbers, which ONNX rounds towards zero.
-        end = ((cells + 1) * size + self.bins - 1) // self.bins
-        positions = ops.expand_dims(ops.arange(size), 0)
-        inside = ops.cast((positions >= start) & (positions < end), dtype)
-        return inside / ops.cast(end - start, dtype)
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (input_shape[0], self.bins, self.bins, input_shape[3])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bins": self.bins}
+    x = layers.SpatialDropout2D(validation.fraction("dropout", dropout), name="decoder_dropout")(x)
+    return assemble(
+        images,
+        classify(x, num_classes),
+        architecture="pspnet",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        output_stride=output_stride,
+        bin_sizes=bin_sizes,
+        decoder_filters=filters,
+        dropout=dropout,
+    )

@@ -1,18 +1,16 @@
 """SegNet (Badrinarayanan et al., arXiv:1511.00561)."""
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-from keras import layers, ops
 
 from petseg.backbones import encode
-from petseg.models.blocks import (
+from petseg.models.arguments import image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import (
+    MaxUnpooling2D,
     classify,
     conv_bn_relu,
-    image_input,
-    segmenter,
     separable_conv_bn_relu,
 )
 
@@ -51,59 +49,13 @@ def segnet(
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
         x = MaxUnpooling2D(name=f"decoder{step}_unpool")(x, before_pool)
         x = separable_conv_bn_relu(x, filters, name=f"decoder{step}_conv")
-    return segmenter(images, classify(x, num_classes), "segnet", weights, class_names, ignore_class)
-
-
-@keras.saving.register_keras_serializable("petseg")
-class MaxUnpooling2D(layers.Layer):
-    """Puts each value where the 2 x 2 window before the pooling had its maximum, zeros elsewhere.
-
-    Takes `x` `(N, h, w, C)` and the features before the pooling `(N, H, W, C)`, with h = H // 2 or
-    (H + 1) // 2; returns `(N, H, W, C)` (arXiv:1511.00561, figure 3). Of equal values the first is
-    the maximum.
-    """
-
-    def call(self, x: Any, before_pool: Any) -> Any:
-        height, width = ops.shape(before_pool)[1:3]
-        rows, columns = ops.shape(x)[1:3]
-        # The last window of an odd size reaches beyond the features, and takes nothing there; or
-        # the pooling rounded down and left the last row and column out, which get zeros.
-        missing = _positive(2 * rows - height), _positive(2 * columns - width)
-        left_out = _positive(height - 2 * rows), _positive(width - 2 * columns)
-        windows = ops.pad(before_pool, _after(*missing), constant_values=float("-inf"))
-        # Each row of windows is an image of its own, two rows high: more than four axes would be
-        # more than LiteRT slices.
-        channels = x.shape[-1]
-        windows = windows[:, : 2 * rows, : 2 * columns]
-        windows = ops.reshape(windows, (-1, 2, columns, 2 * channels))
-        x = ops.reshape(x, (-1, columns, channels))
-        halves = slice(channels), slice(channels, None)
-        corners = [windows[:, row, :, half] for row in (0, 1) for half in halves]
-        maximum = functools.reduce(ops.maximum, corners)
-        free = ops.ones_like(maximum, dtype="bool")
-        placed = []
-        for corner in corners:
-            here = (corner == maximum) & free
-            free = free & ~here
-            placed.append(ops.where(here, x, ops.zeros_like(x)))
-        top, bottom = ops.concatenate(placed[:2], -1), ops.concatenate(placed[2:], -1)
-        unpooled = ops.reshape(
-            ops.stack([top, bottom], axis=1), (-1, 2 * rows, 2 * columns, channels)
-        )
-        unpooled = ops.pad(unpooled, _after(*left_out))[:, :height, :width]
-        return ops.reshape(unpooled, (-1, height, width, channels))
-
-    def compute_output_shape(
-        self, x_shape: tuple[Any, ...], before_pool_shape: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        return (*before_pool_shape[:3], x_shape[3])
-
-
-def _positive(difference: Any) -> Any:
-    """1 of a difference of 1, 0 of one of 0 or -1; of tensors and integers alike."""
-    return (difference + 1) // 2
-
-
-def _after(rows: Any, columns: Any) -> tuple[tuple[Any, Any], ...]:
-    """Paddings of `(N, H, W, C)` below and to the right."""
-    return ((0, 0), (0, rows), (0, columns), (0, 0))
+    return assemble(
+        images,
+        classify(x, num_classes),
+        architecture="segnet",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        output_stride=output_stride,
+    )

@@ -6,14 +6,10 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.blocks import (
-    classify,
-    conv_bn_relu,
-    image_input,
-    segmenter,
-    upsample_like,
-    widths,
-)
+from petseg.models.arguments import image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import classify, conv_bn_relu, upsample_like
+from petseg_runtime import validation
 
 
 def unet(
@@ -33,7 +29,7 @@ def unet(
 
     `weights` are "imagenet" (the backbone's; the decoder's are random), "pets" (all of it, trained
     on Oxford-IIIT Pet and shipped with the package, for the networks of
-    `petseg.shipped.shipped_models`), None (all random), or the path of a file of this model.
+    `petseg.pretrained.pretrained_models`), None (all random), or the path of a file of this model.
     `class_names` name the classes in the logs; pixels of `ignore_class`, such as 255, count neither
     in the loss nor in the scores.
 
@@ -48,11 +44,20 @@ def unet(
     """
     images = image_input(image_shape)
     *skips, x = encode(images, backbone, weights)
-    decoder_filters = widths("decoder_filters", decoder_filters, most=4)
+    decoder_filters = validation.integers("decoder_filters", decoder_filters, at_most=4)
     steps = zip(reversed(skips), decoder_filters, strict=False)
     for step, (skip, filters) in enumerate(steps, start=1):
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")
         skip = conv_bn_relu(skip, filters, 1, name=f"decoder{step}_skip")
         x = layers.Concatenate(name=f"decoder{step}_join")([upsample_like(x, skip), skip])
         x = conv_bn_relu(x, filters, name=f"decoder{step}_conv")
-    return segmenter(images, classify(x, num_classes), "unet", weights, class_names, ignore_class)
+    return assemble(
+        images,
+        classify(x, num_classes),
+        architecture="unet",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        decoder_filters=decoder_filters,
+    )

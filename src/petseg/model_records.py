@@ -1,0 +1,85 @@
+"""The record of a model: reading it from a model or a file, and changing it."""
+
+import os
+from typing import Any
+
+import keras
+
+from petseg.models.layers import SegmentationOutput
+from petseg_runtime.keras_file import info_in_config
+from petseg_runtime.model_info import ModelInfo
+from petseg_runtime.runtime import Runtime, read_model_info
+
+
+def model_info(source: keras.Model | Runtime | str | os.PathLike[str]) -> ModelInfo:
+    """Reads what a model is: its classes, its image size, its architecture and more.
+
+    Args:
+        source: A Keras model, a `petseg.Runtime`, or the path of a `.keras` file or of an exported
+            model. Of files, only the record is read where the format allows it.
+
+    Returns:
+        The record. Models of petseg 0.1.0 and models of the user that are compiled with
+        `petseg.MeanIoU` have none: their class names and ignored class are read from that metric.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or there is nothing known about the classes.
+        TypeError: If `source` is none of these.
+
+    Example:
+        >>> petseg.model_info(petseg.unet(weights="pets")).class_names
+        ('pet', 'background', 'border')
+    """
+    if isinstance(source, Runtime):
+        return source.info
+    if isinstance(source, str | os.PathLike):
+        return read_model_info(source)
+    if not isinstance(source, keras.Model):
+        raise TypeError(
+            f"`source` must be a keras.Model, a petseg.Runtime or a path. Received: {source!r}."
+        )
+    layer = _output_layer(source)
+    return layer.info if layer is not None else _info_without_record(source)
+
+
+def update_info(model: keras.Model, **changes: Any) -> None:
+    """Changes fields of a model's record in place. Does nothing to a model without a record.
+
+    Args:
+        model: A Keras model.
+        **changes: New values by field name of `ModelInfo`.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+    layer = _output_layer(model)
+    if layer is not None:
+        layer.info = layer.info.replace(**changes)
+
+
+def _output_layer(model: keras.Model) -> SegmentationOutput | None:
+    for layer in reversed(model.layers):
+        if isinstance(layer, SegmentationOutput):
+            return layer
+        if isinstance(layer, keras.Model):
+            found = _output_layer(layer)
+            if found is not None:
+                return found
+    return None
+
+
+def _info_without_record(model: keras.Model) -> ModelInfo:
+    # `model.metrics` does not list a compiled metric before the model was called on data.
+    names = {"name": model.name, "layers": [{"name": layer.name} for layer in model.layers]}
+    found = info_in_config({"config": names, "compile_config": model.get_compile_config()})
+    shape = model.output_shape
+    if found is None and isinstance(shape, tuple) and len(shape) == 4 and (shape[-1] or 0) >= 2:
+        found = ModelInfo(tuple(map(str, range(shape[-1]))))
+    if found is None:
+        raise ValueError(
+            "`source` must be a segmentation model that returns logits (N, H, W, num_classes). "
+            f"Received: {model.name!r} with output shape {shape}."
+        )
+    fixed = model.input_shape[1:3] if isinstance(model.input_shape, tuple) else (None, None)
+    return found if None in fixed else found.replace(image_size=fixed)

@@ -1,0 +1,102 @@
+"""The last step of every architecture: from logits to a compiled model that has its record."""
+
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from petseg.metrics import MeanIoU
+from petseg.models.layers import SegmentationOutput
+from petseg.pretrained import load_pretrained, read_card
+from petseg_runtime import validation
+from petseg_runtime.model_info import ModelInfo
+
+IMAGENET = "imagenet"
+PETS = "pets"
+
+
+def assemble(
+    images: keras.KerasTensor,
+    logits: keras.KerasTensor,
+    *,
+    architecture: str,
+    backbone: str,
+    weights: str | None,
+    class_names: Sequence[str] | None,
+    ignore_class: int | None,
+    **arguments: Any,
+) -> keras.Model:
+    """Builds the compiled model from images to logits of the same size.
+
+    Args:
+        images: The input tensor.
+        logits: Logits `(N, h, w, num_classes)` of any resolution.
+        architecture: Key of `petseg.MODELS`.
+        backbone: Key of `petseg.BACKBONES`.
+        weights: "imagenet", "pets", None or the path of a weights file.
+        class_names: Name of each class, or None for those of the weights or numbers.
+        ignore_class: Label of pixels that count in no loss and no score, or None.
+        **arguments: Arguments of the architecture, for the record.
+
+    Returns:
+        A model that is compiled with Adam, cross-entropy and `petseg.MeanIoU`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit.
+    """
+    num_classes = logits.shape[-1]
+    names: Sequence[str] = tuple(map(str, range(num_classes)))
+    licence, image_size = None, None if None in images.shape[1:3] else images.shape[1:3]
+    if weights == PETS:
+        card = read_card(architecture)
+        licence, image_size = card["licence"], image_size or card["image_size"]
+        names = card["class_names"] if len(card["class_names"]) == num_classes else names
+    if class_names is not None:
+        names = validation.class_names("class_names", class_names, num_classes)
+    info = ModelInfo(
+        tuple(names),
+        ignore_class,
+        image_size=image_size,
+        architecture=architecture,
+        backbone=backbone,
+        arguments=arguments,
+        weights=weights if weights in (None, IMAGENET, PETS) else Path(str(weights)).name,
+        licence=licence,
+        petseg_version=version("petseg"),
+    )
+    output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
+    model = keras.Model(images, output(logits, images), name=architecture)
+    if weights == PETS:
+        load_pretrained(model)
+    elif weights not in (None, IMAGENET):
+        _load_file(model, weights)
+    model.compile(
+        optimizer=keras.optimizers.Adam(),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=info.ignore_class
+        ),
+        metrics=[MeanIoU(info.num_classes, info.class_names, info.ignore_class)],
+    )
+    return model
+
+
+def _load_file(model: keras.Model, weights: Any) -> None:
+    path = Path(weights) if isinstance(weights, str | Path) else None
+    if path is None or not path.name.endswith((".weights.h5", ".keras")) or not path.is_file():
+        raise ValueError(
+            "`weights` must be 'imagenet', 'pets', None, or the path of a .weights.h5 or .keras "
+            f"file. Received: {str(weights)!r}, which is none of these."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of layers that it skips and would leave random.
+            warnings.filterwarnings("error", message="Skipping")
+            model.load_weights(path)
+    except (ValueError, KeyError, UserWarning) as error:
+        raise ValueError(
+            f"`weights` must be a file of the same model. Received: {str(path)!r}, whose weights "
+            f"do not fit {model.name}. Build the model with the arguments that it was saved with."
+        ) from error

@@ -1,0 +1,241 @@
+"""The formats of exported models: everything that is particular to one of them, a row each."""
+
+import importlib
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+# Name of the file that holds the model record, in formats that can carry files.
+RECORD_FILE = "petseg.json"
+# Key of the model record, in formats that have a table of text entries.
+RECORD_KEY = "petseg"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An opened exported model.
+
+    Attributes:
+        run: Maps float32 images `(N, H, W, 3)` to the model's output.
+        input_size: (height, width) of the input, None for a side of any length.
+        num_classes: Size of the output's last axis, or None where it is not known.
+        record: JSON text of the model record, or None where the file has none.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    input_size: tuple[int | None, int | None]
+    num_classes: int | None
+    record: str | None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of `FORMATS`.
+
+    Attributes:
+        suffix: Suffix of its files. The empty string stands for a directory.
+        keras_name: Its name in `keras.Model.export`.
+        open: Opens a file in the format's own runtime.
+        read_record: Reads the JSON text of the model record, None where the file has none.
+        write_record: Writes the JSON text of the model record into a file.
+    """
+
+    suffix: str
+    keras_name: str
+    open: Callable[[Path], Artifact]
+    read_record: Callable[[Path], str | None]
+    write_record: Callable[[Path, str], None]
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _import(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"This format needs {package}. Install it with `pip install {package}`, or all formats "
+            'with `pip install "petseg[export]"`.'
+        ) from error
+
+
+def _dimension(value: Any) -> int | None:
+    """Returns a fixed dimension, or None for one that is a name or not positive."""
+    return int(value) if isinstance(value, int | np.integer) and value > 0 else None
+
+
+def _size(shape: Any) -> tuple[int | None, int | None]:
+    return _dimension(shape[1]), _dimension(shape[2])
+
+
+def _num_classes(shape: Any) -> int | None:
+    return _dimension(shape[3]) if len(shape) == 4 else None
+
+
+def _onnx_session(path: Path) -> Any:
+    onnxruntime = _import("onnxruntime", "onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _usable_cores()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        path, sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _open_onnx(path: Path) -> Artifact:
+    session = _onnx_session(path)
+    (given,), (result,) = session.get_inputs(), session.get_outputs()
+    return Artifact(
+        lambda images: session.run(None, {given.name: images})[0],
+        _size(given.shape),
+        _num_classes(result.shape),
+        session.get_modelmeta().custom_metadata_map.get(RECORD_KEY),
+    )
+
+
+def _read_onnx(path: Path) -> str | None:
+    record: str | None = _onnx_session(path).get_modelmeta().custom_metadata_map.get(RECORD_KEY)
+    return record
+
+
+def _write_onnx(path: Path, record: str) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    model.metadata_props.add(key=RECORD_KEY, value=record)
+    onnx.save(model, path)
+
+
+def _open_litert(path: Path) -> Artifact:
+    litert = _import("ai_edge_litert.interpreter", "ai-edge-litert")
+    interpreter = litert.Interpreter(model_path=str(path), num_threads=_usable_cores())
+    given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    shape: tuple[int, ...] = ()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        nonlocal shape
+        if images.shape != shape:
+            shape = images.shape
+            interpreter.resize_tensor_input(given["index"], shape)
+            interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])
+
+    return Artifact(
+        run,
+        _size(given["shape_signature"]),
+        _num_classes(result["shape_signature"]),
+        _read_litert(path),
+    )
+
+
+def _read_litert(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as files:
+        return files.read(RECORD_FILE).decode() if RECORD_FILE in files.namelist() else None
+
+
+def _write_litert(path: Path, record: str) -> None:
+    # The format keeps associated files in a zip archive that is appended to the model.
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr(RECORD_FILE, record)
+
+
+def _open_openvino(path: Path) -> Artifact:
+    openvino = _import("openvino", "openvino")
+    model = openvino.Core().read_model(path)
+    # By default it computes in bfloat16 where the processor can, which is a hundred times less
+    # precise.
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    given, result = (
+        [None if side.is_dynamic else side.get_length() for side in port.partial_shape]
+        for port in (model.input(), model.outputs[0])
+    )
+    return Artifact(
+        lambda images: compiled(images)[0], _size(given), _num_classes(result), _read_openvino(path)
+    )
+
+
+def _read_openvino(path: Path) -> str | None:
+    entry = ET.parse(path).getroot().find(f"rt_info/{RECORD_KEY}")
+    return None if entry is None else entry.get("value")
+
+
+def _write_openvino(path: Path, record: str) -> None:
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    model.set_rt_info(record, [RECORD_KEY])
+    # OpenVINO cannot write over the file that it has open.
+    written = path.with_name(f"record-{path.name}")
+    openvino.save_model(model, written, compress_to_fp16=False)
+    del model
+    for suffix in (".xml", ".bin"):
+        written.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _open_saved_model(path: Path) -> Artifact:
+    tensorflow = _import("tensorflow", "tensorflow")
+    loaded = tensorflow.saved_model.load(str(path))
+    signature = loaded.signatures["serving_default"]
+    (given,) = signature.structured_input_signature[1].values()
+    (result,) = signature.structured_outputs.values()
+    return Artifact(
+        lambda images: loaded.serve(images).numpy(),
+        _size(given.shape),
+        _num_classes(result.shape),
+        _read_saved_model(path),
+    )
+
+
+def _read_saved_model(path: Path) -> str | None:
+    file = path / "assets.extra" / RECORD_FILE
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def _write_saved_model(path: Path, record: str) -> None:
+    folder = path / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
+
+
+FORMATS: dict[str, Format] = {
+    "saved_model": Format(
+        "", "tf_saved_model", _open_saved_model, _read_saved_model, _write_saved_model
+    ),
+    "onnx": Format(".onnx", "onnx", _open_onnx, _read_onnx, _write_onnx),
+    "litert": Format(".tflite", "litert", _open_litert, _read_litert, _write_litert),
+    "openvino": Format(".xml", "openvino", _open_openvino, _read_openvino, _write_openvino),
+}
+
+
+def format_of(path: Path) -> Format:
+    """Returns the format of a file by its suffix, or that of a directory.
+
+    Args:
+        path: An exported model.
+
+    Returns:
+        The row of `FORMATS`.
+
+    Raises:
+        ValueError: If no format has that suffix.
+    """
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    for row in FORMATS.values():
+        if row.suffix == suffix:
+            return row
+    suffixes = ", ".join(row.suffix for row in FORMATS.values() if row.suffix)
+    raise ValueError(
+        f"`path` must end in {suffixes}, or be the directory of a SavedModel. Received: {path}."
+    )

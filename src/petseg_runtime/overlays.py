@@ -1,0 +1,171 @@
+"""An image with the mask laid over it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from petseg_runtime import validation
+from petseg_runtime.image_io import checked_pixels
+from petseg_runtime.model_info import background_of
+from petseg_runtime.palette import IGNORED, class_colours
+
+
+def overlay(
+    image: np.ndarray,
+    mask: np.ndarray,
+    *,
+    class_names: Sequence[str] = (),
+    background: int | None = None,
+    ignore_class: int | None = None,
+    opacity: float = 0.5,
+    contour: bool = True,
+    colours: Sequence[tuple[int, int, int]] | None = None,
+    legend: bool = False,
+) -> np.ndarray:
+    """Lays the class colours of a mask over its image.
+
+    Args:
+        image: RGB `(H, W, 3)` in [0, 255].
+        mask: Integer classes `(H, W)` or `(H, W, 1)`.
+        class_names: Name of each class. They give the colours and the legend.
+        background: Index of the class that shows the bare image. By default the class called
+            "background"; where there is none, every class is coloured.
+        ignore_class: Label of ignored pixels, which are hatched in grey, or None.
+        opacity: Opacity of the colours, from 0 (contours alone) to 1.
+        contour: Whether each region has a thin outline.
+        colours: RGB in [0, 255] for each class. By default those of
+            `petseg_runtime.palette.class_colours`.
+        legend: Whether the class names stand in the lower left corner.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        ValueError: If the mask does not fit the image, or an argument is out of its range.
+
+    Example:
+        >>> info = petseg.model_info(model)
+        >>> picture = petseg.overlay(photo, mask, class_names=info.class_names, legend=True)
+    """
+    photo = checked_pixels(image, "image", ranks=(3,)).astype(np.float32)
+    classes = classes_of(mask, photo)
+    opacity = validation.fraction("opacity", opacity, closed=True)
+    ignored = np.zeros(classes.shape, bool) if ignore_class is None else classes == ignore_class
+    names = tuple(class_names)
+    if background is None:
+        background = background_of(names)
+    greatest = int(classes[~ignored].max(initial=0))
+    if names and greatest >= len(names):
+        raise ValueError(
+            f"`mask` must hold classes below {len(names)}, the number of `class_names`"
+            f"{'' if ignore_class is None else f', or the ignored {ignore_class}'}. "
+            f"Received: {greatest}."
+        )
+    if colours is None:
+        colours = class_colours(names or tuple(map(str, range(greatest + 1))))
+    palette = np.array(colours, np.float32)
+    if palette.ndim != 2 or palette.shape[1] != 3:
+        raise ValueError(f"`colours` must be RGB triples. Received: {colours!r}.")
+    weight = np.full(classes.shape, opacity, np.float32)
+    if contour:
+        thickness = max(1, round(min(classes.shape) / 250))
+        weight[boundary_pixels(classes[np.newaxis], reach=thickness)[0]] = 1
+    if background is not None:
+        weight[classes == background] = 0
+    colour = palette[np.where(ignored, 0, classes) % len(palette)]
+    colour[ignored], weight[ignored] = IGNORED, 0.85 * _hatch(classes.shape)[ignored]
+    blend = photo + (colour - photo) * weight[..., np.newaxis]
+    pixels = np.rint(blend).astype(np.uint8)
+    if not legend:
+        return pixels
+    entries = [
+        (name, tuple(map(int, palette[index % len(palette)])))
+        for index, name in enumerate(names)
+        if index != background
+    ]
+    return _with_legend(pixels, entries)
+
+
+def boundary_pixels(
+    masks: np.ndarray, *, ignored: np.ndarray | None = None, reach: int = 1
+) -> np.ndarray:
+    """Marks each pixel that has another class `reach` pixels above, below, left or right of it.
+
+    Neither the edge of the image nor that of the ignored pixels is a boundary.
+
+    Args:
+        masks: Integer classes `(N, H, W)`.
+        ignored: Pixels to leave out, boolean `(N, H, W)`, or None.
+        reach: Distance in pixels.
+
+    Returns:
+        Boolean `(N, H, W)`.
+    """
+    boundary = np.zeros(masks.shape, bool)
+    for axis in (1, 2):
+        # Views with the axis last, so that a pixel and its neighbour are slices of one index.
+        labels, marks = np.moveaxis(masks, axis, -1), np.moveaxis(boundary, axis, -1)
+        differ = labels[..., :-reach] != labels[..., reach:]
+        if ignored is not None:
+            void = np.moveaxis(ignored, axis, -1)
+            differ &= ~(void[..., :-reach] | void[..., reach:])
+        marks[..., :-reach] |= differ
+        marks[..., reach:] |= differ
+    return boundary
+
+
+def _hatch(shape: tuple[int, ...]) -> np.ndarray:
+    """Diagonal lines `(H, W)`: 1 on a line, 0.3 between."""
+    period = max(6, round(min(shape) / 30))
+    diagonal = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % period
+    return np.where(diagonal < period / 3, 1.0, 0.3).astype(np.float32)
+
+
+def classes_of(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Checks a mask against its image.
+
+    Args:
+        mask: Integer classes `(H, W)` or `(H, W, 1)`.
+        photo: The image `(H, W, 3)`.
+
+    Returns:
+        The classes `(H, W)`.
+
+    Raises:
+        ValueError: If the mask does not fit the image.
+    """
+    classes = np.asarray(mask)
+    if classes.shape == (*photo.shape[:2], 1):
+        classes = classes[..., 0]
+    if classes.shape != photo.shape[:2] or classes.dtype.kind not in "ui":
+        raise ValueError(
+            f"`mask` must hold integer classes of shape {photo.shape[:2]}, that of `image`. "
+            f"Received: {classes.dtype} of shape {classes.shape}."
+        )
+    return classes
+
+
+def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[str, tuple[int, ...]]]) -> np.ndarray:
+    """Draws a line for each class into the lower left corner, in a size that fits the image."""
+    if not entries:
+        return pixels
+    picture = Image.fromarray(pixels)
+    fitting = int(picture.height / (1.4 * len(entries) + 1.8))
+    size = max(6, min(round(min(picture.size) / 24), fitting))
+    font = ImageFont.load_default(size)
+    line, rim = round(1.4 * size), round(0.6 * size)
+    width = max(round(font.getlength(name)) for name, _ in entries) + 2 * rim + line
+    height = line * len(entries) + rim
+    left, top = rim, picture.height - height - rim
+    panel = Image.new("L", picture.size, 0)
+    box = (left, top, left + width, top + height)
+    ImageDraw.Draw(panel).rounded_rectangle(box, radius=rim // 2, fill=215)
+    picture.paste((255, 255, 255), mask=panel)
+    draw = ImageDraw.Draw(picture)
+    for row, (name, colour) in enumerate(entries):
+        y = top + rim // 2 + row * line + line // 2
+        x = left + rim
+        draw.rectangle((x, y - size // 3, x + 2 * size // 3, y + size // 3), fill=colour)
+        draw.text((x + line, y), name, font=font, fill=(43, 47, 54), anchor="lm")
+    return np.asarray(picture)

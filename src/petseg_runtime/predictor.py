@@ -1,0 +1,320 @@
+"""Images of any size to masks of the same size, for any model that returns logits."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from petseg_runtime import validation
+from petseg_runtime.image_io import checked_pixels, find_images, read_image
+from petseg_runtime.model_info import ModelInfo
+
+# Smallest side of an image that a model takes.
+MIN_SIZE = 32
+
+# Where the size that a model was trained at is unknown, it sees images of this shorter side. Both
+# sides are multiples of a step, since each new shape costs a compilation on some backends.
+SHORTER_SIDE = 224
+SIZE_STEP = 32
+LONGEST_SIDE = 8 * SHORTER_SIDE  # bounds the memory for images much longer than wide
+
+# Images are read ahead up to this number, and up to this number of pixels as the model sees them.
+IMAGES_AT_ONCE = 32
+PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The mask of one image file, or the reason why there is none.
+
+    Attributes:
+        path: The image file.
+        mask: Class of each pixel, uint8 `(H, W)` (uint16 for more than 256 classes), or None where
+            the file could not be read.
+        error: What is wrong with the file, or None.
+    """
+
+    path: Path
+    mask: np.ndarray | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Turns images of any size into masks of the same size.
+
+    Attributes:
+        model: Maps images `(N, H, W, 3)` to logits `(N, H, W, num_classes)` or classes `(N, H, W)`.
+        info: The record of that model.
+        input_size: (height, width) that the model takes, None for a side of any length.
+        image_size: (height, width) at which the model sees an image. By default the size that it
+            was trained at or, where that is unknown, a shorter side of 224 pixels.
+        tta: Whether to average the logits with those of the mirrored image.
+        tile: Side in pixels of the tiles in which the model sees an image at its own size.
+    """
+
+    model: Callable[[np.ndarray], np.ndarray]
+    info: ModelInfo
+    input_size: tuple[int | None, int | None]
+    image_size: tuple[int, int] | None = None
+    tta: bool = False
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tile is not None:
+            tile = validation.integer("tile", self.tile, MIN_SIZE)
+            self._check_fits("tile", (tile, tile))
+        if self.image_size is not None:
+            size = validation.image_size("image_size", self.image_size, MIN_SIZE)
+            if self.tile is None:
+                self._check_fits("image_size", size)
+        if (self.tta or self.tile is not None) and self.info.argmax:
+            raise ValueError(
+                "`tta` and `tile` average logits. Received: a model that was exported with "
+                "`argmax` and returns classes. Export it without `argmax`."
+            )
+
+    def _check_fits(self, name: str, size: tuple[int, int]) -> None:
+        if any(own not in (None, given) for own, given in zip(self.input_size, size, strict=True)):
+            raise ValueError(
+                f"`{name}` must fit the model, whose input size is fixed to {self.input_size}. "
+                f"Received: {size}."
+            )
+
+    def __call__(self, images: Any) -> Any:
+        """Predicts the masks of what `petseg.predict` takes."""
+        if isinstance(images, list | tuple):
+            if not all(isinstance(path, str | os.PathLike) for path in images):
+                raise TypeError(
+                    "A list in `images` must hold paths. Received: other items. "
+                    "Pass arrays of one size as one batch: `numpy.stack(images)`."
+                )
+            return self.files(files_of(images))
+        if isinstance(images, str | os.PathLike):
+            path = Path(images)
+            if path.is_dir() or is_pattern(path):
+                raise ValueError(
+                    f"`images` must be the path of one image, or a list. Received: {str(path)!r}. "
+                    f"Pass [{str(path)!r}] for all images in it."
+                )
+            return next(self.masks([read_image(path)]))
+        if isinstance(images, Iterable) and not hasattr(images, "__array__"):
+            return self._batches(images)
+        pixels = checked_pixels(images, "images", ranks=(3, 4))
+        masks = list(self.masks(pixels.reshape(-1, *pixels.shape[-3:])))
+        return np.reshape(np.asarray(masks, self.mask_dtype), pixels.shape[:-1])
+
+    @property
+    def mask_dtype(self) -> type[np.unsignedinteger[Any]]:
+        """Type of the masks: the smallest that holds every class."""
+        return np.uint8 if self.info.num_classes <= 256 else np.uint16
+
+    def _batches(self, batches: Iterable[Any]) -> Iterator[np.ndarray]:
+        for batch in batches:
+            if isinstance(batch, str | os.PathLike):
+                raise TypeError(
+                    "An iterator in `images` must yield batches. Received: one that yields paths. "
+                    "Pass paths as a list: `list(paths)`."
+                )
+            yield self(batch[0] if isinstance(batch, tuple) else batch)
+
+    def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
+        """Predicts image files, in their order; several are read ahead.
+
+        Args:
+            paths: Image files.
+
+        Yields:
+            A record for each file, with its mask or with what is wrong with it.
+        """
+        waiting: list[_Waiting] = []
+        pixels = 0
+        for path in map(Path, paths):
+            try:
+                waiting.append(self._waiting(read_image(path), path))
+            except (OSError, ValueError) as error:
+                error.__cause__ = error.__context__ = None  # their frames hold the decoded image
+                waiting.append(_Waiting(path, error=error.with_traceback(None)))
+            pixels += waiting[-1].pixels
+            if pixels >= PIXELS_AT_ONCE or len(waiting) >= IMAGES_AT_ONCE:
+                yield from self._predictions(waiting)
+                waiting, pixels = [], 0
+        yield from self._predictions(waiting)
+
+    def masks(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Predicts images in memory.
+
+        Args:
+            images: RGB arrays `(H, W, 3)` in [0, 255], of any sizes.
+
+        Yields:
+            The mask `(H, W)` of each image, in their order.
+        """
+        waiting: list[_Waiting] = []
+        pixels = 0
+        for image in images:
+            waiting.append(self._waiting(image))
+            pixels += waiting[-1].pixels
+            if pixels >= PIXELS_AT_ONCE or len(waiting) >= IMAGES_AT_ONCE:
+                yield from self._finished(waiting)
+                waiting, pixels = [], 0
+        yield from self._finished(waiting)
+
+    def _waiting(self, image: np.ndarray, path: Path | None = None) -> "_Waiting":
+        size = image.shape[:2]
+        return _Waiting(path, resize(image, self._seen_size(size)), size)
+
+    def _predictions(self, waiting: list["_Waiting"]) -> Iterator[Prediction]:
+        masks = self._finished([item for item in waiting if item.error is None])
+        for item in waiting:
+            assert item.path is not None
+            if item.error is not None:
+                yield Prediction(item.path, error=item.error)
+            else:
+                yield Prediction(item.path, mask=next(masks))
+
+    def _finished(self, waiting: list["_Waiting"]) -> Iterator[np.ndarray]:
+        """Yields the masks in order; the model runs once for all images of the same shape."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for index, item in enumerate(waiting):
+            alike.setdefault(item.seen.shape, []).append(index)
+        outputs: dict[int, np.ndarray] = {}
+        for indices in alike.values():
+            batch = np.stack([waiting[index].seen for index in indices]).astype(np.float32)
+            outputs |= zip(indices, self._outputs(batch), strict=True)
+        for index, item in enumerate(waiting):
+            yield to_mask(outputs.pop(index), item.size, self.mask_dtype)
+
+    def _seen_size(self, size: Sequence[int]) -> list[int]:
+        """Returns the size at which the model sees an image of `size`."""
+        if self.tile is not None:
+            wanted = self.image_size or size
+            scale = max(1, self.tile / min(wanted))
+            return [round(scale * side) for side in wanted]
+        wanted = self.image_size or self.info.image_size or _scaled(size)
+        return [own or side for own, side in zip(self.input_size, wanted, strict=True)]
+
+    def _outputs(self, images: np.ndarray) -> np.ndarray:
+        if self.tile is None:
+            return self._averaged(images)
+        return np.stack([self._tiled(image, self.tile) for image in images])
+
+    def _averaged(self, images: np.ndarray) -> np.ndarray:
+        outputs = np.asarray(self.model(images))
+        if not self.tta:
+            return outputs
+        mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
+        return (outputs + mirrored[:, :, ::-1]) / 2
+
+    def _tiled(self, image: np.ndarray, tile: int) -> np.ndarray:
+        """Logits from squares that overlap by half, each weighed less towards its rim."""
+        height, width = image.shape[:2]
+        corners = [(y, x) for y in _starts(height, tile) for x in _starts(width, tile)]
+        rise = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
+        window = np.outer(rise, rise)[..., np.newaxis]
+        total: Any = None
+        weight = np.zeros((height, width, 1), np.float32)
+        step = max(1, PIXELS_AT_ONCE // tile**2)
+        for begin in range(0, len(corners), step):
+            some = corners[begin : begin + step]
+            squares = np.stack([image[y : y + tile, x : x + tile] for y, x in some])
+            for (y, x), logits in zip(some, self._averaged(squares), strict=True):
+                if total is None:
+                    total = np.zeros((height, width, logits.shape[-1]), np.float32)
+                total[y : y + tile, x : x + tile] += window * logits
+                weight[y : y + tile, x : x + tile] += window
+        return total / weight
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """An image that waits for the model: as the model sees it, and its own size."""
+
+    path: Path | None
+    seen: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    size: tuple[int, ...] = (0, 0)
+    error: Exception | None = None
+
+    @property
+    def pixels(self) -> int:
+        return self.seen.shape[0] * self.seen.shape[1]
+
+
+def files_of(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Lists the image files that paths name.
+
+    Args:
+        paths: Image files, folders (all images in them and their subfolders, sorted) and patterns
+            such as "photos/*.jpg".
+
+    Returns:
+        The files. A path of a file is kept as it is, whether the file exists or not.
+
+    Raises:
+        FileNotFoundError: If a folder or a pattern has no image.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        files.extend(find_images(path) if path.is_dir() or is_pattern(path) else [path])
+    return files
+
+
+def is_pattern(path: Path) -> bool:
+    """Returns whether a path is a pattern such as "photos/*.jpg" and not the name of a file."""
+    return any(sign in str(path) for sign in "*?[") and not path.exists()
+
+
+def _scaled(size: Sequence[int]) -> list[int]:
+    scale = SHORTER_SIDE / min(size)
+    return [min(round(side * scale / SIZE_STEP) * SIZE_STEP, LONGEST_SIDE) for side in size]
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin that cover `length`, neighbours overlapping by half or more."""
+    count = 1 + math.ceil((length - tile) / (tile / 2))
+    return [round(start) for start in np.linspace(0, length - tile, count)]
+
+
+def resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Bilinear and, when it shrinks, antialiased, like the images a network is trained on."""
+    if image.shape[:2] == tuple(size):
+        return image
+    if image.ndim == 3 and image.dtype != np.uint8:  # Pillow has no colour of other types.
+        return np.stack([resize(plane, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def to_mask(
+    output: np.ndarray, size: Sequence[int], dtype: type[np.unsignedinteger[Any]] = np.uint8
+) -> np.ndarray:
+    """Turns the model's output for one image into a mask.
+
+    Logits are resized before the classes are compared, class by class: all logits of a large photo
+    at once would fill the memory.
+
+    Args:
+        output: Logits `(h, w, num_classes)`, or classes `(h, w)`, which are resized by nearest
+            neighbour.
+        size: (height, width) of the mask.
+        dtype: Type of the mask.
+
+    Returns:
+        The mask.
+    """
+    if output.ndim == 2:
+        classes = Image.fromarray(output.astype(np.int32))
+        resized = classes.resize((size[1], size[0]), Image.Resampling.NEAREST)
+        return np.asarray(resized).astype(dtype)
+    mask = np.zeros(size, dtype)
+    greatest = np.full(size, -np.inf, np.float32)
+    for index in range(output.shape[-1]):
+        plane = resize(output[..., index], size)
+        np.copyto(mask, index, where=plane > greatest)
+        np.maximum(greatest, plane, out=greatest)
+    return mask
