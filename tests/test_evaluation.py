@@ -175,7 +175,7 @@ def test_masks_that_do_not_fit_are_refused(truth, message):
 
 @pytest.mark.parametrize("names", [["cat", "dog"], ["cat", "cat", "dog"], "cat"])
 def test_names_that_do_not_fit_are_refused(names):
-    with pytest.raises(ValueError, match="`class_names` must be 3 different names"):
+    with pytest.raises(ValueError, match="`class_names` must hold 3 different names"):
         evaluate(colour_model(), [FOUR_PIXELS], class_names=names)
 
 

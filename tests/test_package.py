@@ -187,4 +187,6 @@ def test_imports_have_no_cycle():
     graph = {module: imports_of(module) - {module} for module in MODULES}
     order = list(TopologicalSorter(graph).static_order())  # Raises on a cycle.
     assert set(order) == set(MODULES)
-    assert order.index("petseg_runtime.image_io") < order.index("petseg") < order.index("petseg_cli")
+    assert (
+        order.index("petseg_runtime.image_io") < order.index("petseg") < order.index("petseg_cli")
+    )

@@ -14,9 +14,16 @@ NOT_COMPARED = ("weighted IoU", "Dice")
 
 
 def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """Models side by side for the terminal, one a row, the best of each score in bold.
+    """Builds a table for the terminal that compares models, one in a row.
 
-    Raises `ValueError` when there is no evaluation.
+    Args:
+        evaluations: The scores of each model, by the name to show.
+
+    Returns:
+        The table, with the best of each score in bold.
+
+    Raises:
+        ValueError: If there is no evaluation.
     """
     labels, rows = _comparison(evaluations)
     table = Table("model", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
@@ -29,7 +36,17 @@ def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
 
 
 def comparison_markdown(evaluations: Mapping[str, Evaluation]) -> str:
-    """The table of `comparison_table` in Markdown."""
+    """Builds the table of `comparison_table` in Markdown.
+
+    Args:
+        evaluations: The scores of each model, by the name to show.
+
+    Returns:
+        The text of the table, with the best of each score in bold.
+
+    Raises:
+        ValueError: If there is no evaluation.
+    """
     labels, rows = _comparison(evaluations)
     lines = [["model", *labels], ["---", *["---:"] * len(labels)]]
     for model, cells in rows.items():

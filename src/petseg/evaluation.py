@@ -57,7 +57,7 @@ def evaluate(
     boundary_scores: list[float] = []
     for images, masks in _batches(dataset):
         logits = np.asarray(logits_of(images))
-        truth = _class_masks(masks, logits.shape, ignore_class)
+        truth = class_masks(masks, logits.shape, ignore_class)
         prediction = logits.argmax(axis=-1)
         ignored = truth == ignore_class  # False everywhere when `ignore_class` is None.
         boundary_scores.extend(boundary_f1(truth, prediction, num_classes, ignored).tolist())
@@ -101,10 +101,22 @@ def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.log(np.exp(by_class).sum(axis=0)) - chosen
 
 
-def _class_masks(
+def class_masks(
     masks: np.ndarray, logits_shape: tuple[int, ...], ignore_class: int | None
 ) -> np.ndarray:
-    """Masks as int32 `(N, H, W)`, checked to fit logits of `logits_shape`."""
+    """Checks masks against the logits that they are compared with.
+
+    Args:
+        masks: `(N, H, W)` or `(N, H, W, 1)`.
+        logits_shape: `(N, H, W, num_classes)`.
+        ignore_class: Label of ignored pixels, or None.
+
+    Returns:
+        The masks, int32 `(N, H, W)`.
+
+    Raises:
+        ValueError: If the masks do not fit, or hold labels of no class.
+    """
     if len(logits_shape) != 4:
         raise ValueError(
             "`model` must return logits. Received: one that was exported with `argmax`. Export it "

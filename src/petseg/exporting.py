@@ -1,13 +1,14 @@
-"""Export to four formats, each artifact run in its own runtime and compared before it is kept."""
+"""Export to four formats. Each file is run in its own runtime and compared before it is kept."""
 
 import io
 import itertools
+import math
 import os
-import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,90 +17,166 @@ import numpy as np
 from keras import layers, ops
 
 from petseg.data import draw_pet
-from petseg.metrics import MeanIoU
+from petseg.evaluation import class_masks
 from petseg.model_records import model_info
-from petseg_runtime import Runtime, validation
-from petseg_runtime.formats import FORMATS
+from petseg.scores import Evaluation
+from petseg_runtime import ModelInfo, Runtime, validation
+from petseg_runtime.formats import FORMATS, RECORD_FILE, format_name
 from petseg_runtime.model_info import QUANTIZATIONS
 from petseg_runtime.predictor import resize
+from petseg_runtime.runtime import read_model_info
 
-# How far an artifact may be from its model: a logit, the share of pixels, the mean IoU.
-MOST_LOGIT_DRIFT = 1e-3
-MOST_PIXEL_DRIFT = 0.005
-MOST_IOU_DRIFT = 0.01
-
-# Sizes of the images that a network of any size is compared on, and how many of each.
+# Sizes of the synthetic images that a model of any size is compared on, and how many of each.
 CHECKED_SIZES = ((128, 128), (96, 160))
 CHECKED_IMAGES = 4
-GRAIN = 8.0  # of 255. On plain colours SegNet's maxima are equal, and rounding chooses the place.
+# Of 255. On plain colours SegNet's maxima are equal, and rounding decides which one is taken.
+NOISE = 8.0
 CALIBRATION_IMAGES = 128
+IMAGES_AT_ONCE = 8
+
+# What TensorFlow writes into the directory of a SavedModel.
+SAVED_MODEL_ENTRIES = {
+    "assets",
+    "assets.extra",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "saved_model.pb",
+    "variables",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """How an exported file is compared with its model.
+
+    Attributes:
+        measure: "logit" (the greatest difference), "pixels" (the share whose class differs) or
+            "mean_iou" (the difference of the scores).
+        tolerance: The greatest difference that is accepted.
+        unit: How the error message names the difference.
+        remedy: What to do when it is greater.
+    """
+
+    measure: str
+    tolerance: float
+    unit: str
+    remedy: str
+
+
+EXACT = Check("logit", 1e-3, "in a logit", "Pass a greater `tolerance` if that is acceptable.")
+CLASSES = Check(
+    "pixels",
+    0.005,
+    "of the pixels",
+    "Pass images like those that the model will see as `calibration`, or a greater `tolerance`.",
+)
+SCORES = Check(
+    "mean_iou",
+    0.01,
+    "mean IoU",
+    "Pass more or other images as `calibration`, use `quantize='float16'`, or pass a greater "
+    "`tolerance`.",
+)
 
 
 def export(
     model: keras.Model,
     path: str | os.PathLike[str],
     *,
-    format: str | None = None,  # noqa: A002 -- Keras's word, too
+    format: str | None = None,  # noqa: A002 -- Keras uses the same word
     quantize: str | None = None,
     calibration: Iterable[Any] | None = None,
     argmax: bool = False,
+    tolerance: float | None = None,
 ) -> Path:
-    """Writes the model for another runtime, and compares the two before it leaves the file there.
+    """Exports a model and compares the file with it before the file is kept.
 
-    `format` is "onnx", "litert", "openvino" or "saved_model"; by default what the suffix of `path`
-    says: `.onnx`, `.tflite`, `.xml` (beside which OpenVINO puts a `.bin`), or none for the folder
-    of a SavedModel. What is there already is replaced. All take RGB `(N, H, W, 3)` in [0, 255], of
-    any size where the model does, and return float32 logits `(N, H, W, C)` or, with `argmax`, the
-    classes `(N, H, W)`. `petseg.Runtime` opens them.
+    The file takes RGB images `(N, H, W, 3)` in [0, 255], of any size where the model does, and
+    returns float32 logits `(N, H, W, num_classes)`. It holds the model's `petseg.ModelInfo`.
+    `petseg.Runtime` runs it.
 
-    `quantize` is for LiteRT: "float16" halves the file, "int8" makes it a quarter and faster. For
-    "int8", `calibration` is a dataset of batches `(images, masks)`, such as `pets.val`, whose first
-    128 images set the ranges and are scored; it is exported for the size of these images alone.
+    Args:
+        model: A Keras model.
+        path: Where to write: a file that ends in `.onnx`, `.tflite` (LiteRT) or `.xml` (OpenVINO,
+            which writes a `.bin` beside it), or a directory (SavedModel). An earlier export at the
+            same path is replaced.
+        format: "onnx", "litert", "openvino" or "saved_model". By default what `path` says.
+        quantize: For LiteRT alone: "float16" halves the file, "int8" makes it a quarter and faster.
+        calibration: Batches of images, or of `(images, masks)`, such as `pets.val`. The first 128
+            images are used to compare file and model; by default these are synthetic pets. "int8"
+            needs them, with masks, to find the ranges of its integers, and is exported for the size
+            of these images.
+        argmax: Whether the file returns the classes `(N, H, W)` in place of logits.
+        tolerance: The greatest accepted difference between file and model. By default 0.001 in any
+            logit; with "float16" or `argmax` 0.005 (share of the pixels whose class differs); with
+            "int8" 0.01 (mean IoU).
 
-    Raises `ValueError`, and leaves nothing behind, when the artifact is further from the model than
-    1e-3 in any logit (float32), 0.5 % of the pixels (float16) or 0.01 mean IoU (int8) on the images
-    of `calibration` or, without, on drawn pets. Raises `ImportError` when what the format needs is
-    not installed: `pip install "petseg[export]"`.
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If an argument does not fit the others, something that petseg did not write is
+            in the way, or the file differs more than `tolerance`. Nothing is left behind then.
+        TypeError: If `model` is not a Keras model.
+        ImportError: If a package that the format needs is missing.
+        RuntimeError: If Keras does not run on TensorFlow.
+
+    Example:
+        >>> petseg.export(model, "unet.onnx")
+        >>> petseg.Runtime("unet.onnx").predict("cat.jpg")
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
     path = Path(path)
-    format = _checked_format(path, format)  # noqa: A001
-    validation.choice("quantize", quantize, (None, *QUANTIZATIONS))
-    if quantize is not None and format != "litert":
+    name = format_name(path, format)
+    quantize = validation.choice("quantize", quantize, (None, *QUANTIZATIONS))
+    if quantize is not None and name != "litert":
         raise ValueError(
-            f"`quantize` is for LiteRT: give a path that ends in .tflite. Received: {path}."
+            "`quantize` is available for LiteRT alone. Pass a path that ends in .tflite. "
+            f"Received: quantize={quantize!r}, path={str(path)!r}."
         )
-    if (quantize == "int8") != (calibration is not None):
+    if quantize == "int8" and calibration is None:
         raise ValueError(
-            "`calibration` must be a dataset where `quantize` is 'int8', and only there. "
-            f"Received: quantize={quantize!r}, calibration={calibration!r}."
+            "`calibration` must be batches of images and masks where `quantize` is 'int8', for "
+            "example `pets.val`. Received: None."
         )
-    examples = None if calibration is None else _examples(calibration)
-    images = _checked_images(model) if examples is None else [examples[0]]
+    check = SCORES if quantize == "int8" else CLASSES if quantize or argmax else EXACT
+    if tolerance is not None:
+        tolerance = validation.positive_number("tolerance", tolerance)
+    _check_backend()
+    _check_free(path, name)
     info = model_info(model).replace(argmax=argmax, quantize=quantize)
-    if examples is not None:
-        model = _of_size(model, examples[0].shape[1:3])
+    images, masks = _synthetic_images(model), None
+    if calibration is not None:
+        examples = _examples(calibration, needs_masks=quantize == "int8")
+        images, masks = [examples[0]], examples[1]
+    model = _in_float32(model)
+    if quantize == "int8":
+        # Integers are calibrated for one size.
+        model = _of_size(model, images[0].shape[1:3])
     exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
     with _folder_for(path), tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         with _quietly():
-            exported(images[0][:1])  # Keras exports only what has been called
+            exported(images[0][:1])  # Keras exports only models that have been called
             exported.export(
                 str(part),
-                format=FORMATS[format].keras_name,
+                format=FORMATS[name].keras_name,
                 verbose=False,
-                **_converter_options(format, quantize, images),
+                **_converter_options(name, quantize, images),
             )
-            FORMATS[format].write_record(part, info.to_json())
+            FORMATS[name].write_record(part, info.to_json())
         with _full_precision():
-            _check(model, Runtime(part), images, None if examples is None else examples[1])
-        _put(Path(folder), path)
+            _compare(model, Runtime(part), images, masks, check, tolerance or check.tolerance)
+        _move(Path(folder), path)
     return path
 
 
 class ArgMax(layers.Layer):
-    """The class `(N, H, W)` of the greatest logit of `(N, H, W, C)`, the first where equal."""
+    """The class `(N, H, W)` of the greatest logit of `(N, H, W, num_classes)`.
+
+    Where several logits are equal, the first class is taken.
+    """
 
     def call(self, logits: Any) -> Any:
         if keras.backend.backend() == "tensorflow":
@@ -113,70 +190,122 @@ class ArgMax(layers.Layer):
         return keras.KerasTensor(logits.shape[:-1], dtype="int32")
 
 
-def _checked_format(path: Path, name: str | None) -> str:
-    by_suffix = {row.suffix: key for key, row in FORMATS.items()}
-    name = by_suffix.get(path.suffix) if name is None else name
-    if name not in FORMATS:
-        raise ValueError(
-            f"`format` must be one of {', '.join(FORMATS)}, or `path` end in "
-            f"{', '.join(filter(None, by_suffix))} or be a folder's. "
-            f"Received: format={name!r}, path={str(path)!r}."
+def _check_backend() -> None:
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"Export needs the TensorFlow backend. Received: {backend}. Save the model with "
+            "`model.save('model.keras')`, then run `KERAS_BACKEND=tensorflow petseg export OUT "
+            "--model model.keras`."
         )
-    if path.suffix != FORMATS[name].suffix:
-        raise ValueError(
-            f"`path` must end in {FORMATS[name].suffix or 'no suffix'} for {name}. "
-            f"Received: {str(path)!r}."
-        )
-    if name == "saved_model" and path.is_file():
-        raise ValueError(f"`path` must be a folder's for {name}. Received a file: {str(path)!r}.")
-    if path.is_dir() and not (path / "saved_model.pb").exists() and any(path.iterdir()):
-        raise ValueError(f"`path` is a folder of other things. Received: {str(path)!r}.")
-    return name
 
 
-def _examples(dataset: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of a dataset and their masks."""
+def _check_free(path: Path, name: str) -> None:
+    """Raises `ValueError` if something that petseg did not write is at `path`."""
+    if not path.name or path.name == "..":
+        raise ValueError(
+            f"`path` must name a file, or a directory to make. Received: {str(path)!r}."
+        )
+    if not path.exists():
+        return
+    if path.is_dir() != (name == "saved_model"):
+        kind = "a directory" if path.is_dir() else "a file"
+        raise ValueError(
+            f"`path` must not be {kind} for the format {name}. Received: {str(path)!r}. "
+            "Choose another path."
+        )
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    foreign = (
+        sorted({entry.name for entry in path.iterdir()} - SAVED_MODEL_ENTRIES)
+        if (path.is_dir())
+        else []
+    )
+    if foreign or not _has_record(path):
+        found = f", which holds {', '.join(foreign[:3])}" if foreign else ""
+        raise ValueError(
+            "`path` must be new, or an earlier export, which is replaced. "
+            f"Received: {str(path)!r}{found}. Choose another path, or remove it."
+        )
+
+
+def _has_record(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "assets.extra" / RECORD_FILE).is_file()
+    try:
+        read_model_info(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _examples(batches: Iterable[Any], needs_masks: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Takes the first images and, where they are needed, their masks."""
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
-    for batch in dataset:
-        if not isinstance(batch, tuple) or len(batch) < 2:
-            raise ValueError("`calibration` must hold batches `(images, masks)`.")
-        images.extend(np.asarray(batch[0], np.float32))
-        masks.extend(np.asarray(batch[1]))
+    for batch in batches:
+        has_masks = isinstance(batch, tuple | list) and len(batch) >= 2
+        if needs_masks and not has_masks:
+            raise ValueError(
+                "`calibration` must hold batches `(images, masks)` for `quantize='int8'`. "
+                "Received: batches without masks."
+            )
+        found = np.asarray(batch[0] if has_masks else batch, np.float32)
+        if (
+            found.ndim != 4
+            or found.shape[-1] != 3
+            or (images and found.shape[1:] != images[0].shape)
+        ):
+            raise ValueError(
+                "`calibration` must hold batches of RGB images `(N, H, W, 3)` of one size. "
+                f"Received: shape {found.shape}."
+            )
+        images.extend(found)
+        masks.extend(np.asarray(batch[1]) if needs_masks else ())
         if len(images) >= CALIBRATION_IMAGES:
             break
     if not images:
         raise ValueError("`calibration` must hold at least one batch. Received: none.")
-    return np.stack(images[:CALIBRATION_IMAGES]), np.stack(masks[:CALIBRATION_IMAGES])
+    first = np.stack(images[:CALIBRATION_IMAGES])
+    return first, np.stack(masks[:CALIBRATION_IMAGES]) if needs_masks else None
 
 
-def _checked_images(model: keras.Model) -> list[np.ndarray]:
-    """Drawn pets in each of the sizes to compare on."""
+def _synthetic_images(model: keras.Model) -> list[np.ndarray]:
+    """Draws synthetic pets in each of the sizes to compare on."""
     sizes = dict.fromkeys(
         tuple(own or side for own, side in zip(model.input_shape[1:3], size, strict=True))
         for size in CHECKED_SIZES
     )
-    drawn = [draw_pet(seed)[0] for seed in range(CHECKED_IMAGES)]
-    images = [np.stack([resize(image, size) for image in drawn]) for size in sizes]
+    pets = [draw_pet(seed)[0] for seed in range(CHECKED_IMAGES)]
+    images = [np.stack([resize(image, size) for image in pets]) for size in sizes]
     rng = np.random.default_rng(0)
     return [
-        np.clip(batch + rng.uniform(-GRAIN, GRAIN, batch.shape), 0, 255).astype(np.float32)
+        np.clip(batch + rng.uniform(-NOISE, NOISE, batch.shape), 0, 255).astype(np.float32)
         for batch in images
     ]
 
 
+def _in_float32(model: keras.Model) -> keras.Model:
+    """Returns the model, or a float32 copy of one that computes in mixed precision."""
+    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+        return model
+
+    def rebuild(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _of_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """The model for images of one size: for some converters the sizes must be known."""
+    """Returns the model for images of one size: some converters must know it."""
     images = keras.Input((*size, 3), name="images")
     return keras.Model(images, model(images), name=model.name)
 
 
-def _converter_options(
-    format: str,  # noqa: A002
-    quantize: str | None,
-    images: list[np.ndarray],
-) -> dict[str, Any]:
-    if format != "litert":
+def _converter_options(name: str, quantize: str | None, images: list[np.ndarray]) -> dict[str, Any]:
+    if name != "litert":
         return {}
     import tensorflow as tf
 
@@ -195,50 +324,70 @@ def _converter_options(
     return {**options, "representative_dataset": representative_dataset}
 
 
-def _check(
-    model: keras.Model, runtime: Runtime, images: list[np.ndarray], masks: np.ndarray | None
+def _compare(
+    model: keras.Model,
+    runtime: Runtime,
+    images: list[np.ndarray],
+    masks: np.ndarray | None,
+    check: Check,
+    tolerance: float,
 ) -> None:
-    """Raises `ValueError` when the artifact differs too much from the model."""
-    by_logit = runtime.info.quantize is None and not runtime.info.argmax
+    """Raises `ValueError` when the exported file differs too much from the model."""
     for batch in images:
-        wanted = _in_batches(model.predict_on_batch, batch, 32, classes=not by_logit)
-        given = _in_batches(runtime, batch, 1, classes=not by_logit)
-        if masks is not None:
-            ious = [_mean_iou(masks, found, runtime) for found in (wanted, given)]
-            drift, most, unit = abs(ious[0] - ious[1]), MOST_IOU_DRIFT, "mean IoU"
-        elif by_logit:
-            drift, most, unit = np.abs(wanted - given).max(), MOST_LOGIT_DRIFT, "in a logit"
-        else:
-            drift, most, unit = np.mean(wanted != given), MOST_PIXEL_DRIFT, "of the pixels"
-        if not drift <= most:
+        difference = _difference(model, runtime, batch, masks, check.measure)
+        if not difference <= tolerance:  # true for NaN, too
             raise ValueError(
-                f"The exported network differs from `model` by {drift:.2g} {unit} on images of "
-                f"shape {batch.shape[1:]}, more than {most:.2g}. Nothing was written."
+                f"The exported file differs from `model` by {difference:.2g} {check.unit} on "
+                f"{len(batch)} images of shape {batch.shape[1:]}, more than the tolerance of "
+                f"{tolerance:.2g}. Nothing was written. {check.remedy}"
             )
 
 
-def _in_batches(
-    network: Callable[[Any], Any], images: np.ndarray, size: int, classes: bool
-) -> np.ndarray:
-    """What the network gives; of logits the classes alone, where these are enough."""
-    parts = []
-    for start in range(0, len(images), size):
-        output = network(images[start : start + size])
-        parts.append(output.argmax(-1) if classes and output.ndim == 4 else output)
-    return np.concatenate(parts)
+def _difference(
+    model: keras.Model,
+    runtime: Runtime,
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    measure: str,
+) -> float:
+    info = runtime.info
+    greatest, differing = 0.0, 0
+    confusions = np.zeros((2, info.num_classes, info.num_classes), np.int64)
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        some = images[start : start + IMAGES_AT_ONCE]
+        wanted = np.asarray(model.predict_on_batch(some))
+        # One at a time, as an exported model of one photo is used.
+        given = np.concatenate([runtime(image[np.newaxis]) for image in some])
+        if measure == "logit":
+            greatest = float(np.maximum(greatest, np.abs(wanted - given).max()))
+            continue
+        classes = [output.argmax(-1) if output.ndim == 4 else output for output in (wanted, given)]
+        differing += int(np.count_nonzero(classes[0] != classes[1]))
+        if masks is not None:
+            truth = masks[start : start + IMAGES_AT_ONCE]
+            confusions += [_confusion(truth, found, info) for found in classes]
+    if measure == "logit":
+        return greatest
+    if measure == "mean_iou":
+        scores = [
+            Evaluation(info.class_names, confusion, math.nan, math.nan, len(images)).mean_iou
+            for confusion in confusions
+        ]
+        return abs(scores[0] - scores[1])
+    return differing / (len(images) * images.shape[1] * images.shape[2])
 
 
-def _mean_iou(masks: np.ndarray, classes: np.ndarray, runtime: Runtime) -> float:
-    count = runtime.info.num_classes
-    metric = MeanIoU(count, ignore_class=runtime.info.ignore_class)
-    for mask, found in zip(masks, classes, strict=True):
-        metric.update_state(mask[np.newaxis], np.eye(count, dtype="float32")[found][np.newaxis])
-    return float(metric.result()["mean_iou"])
+def _confusion(truth: np.ndarray, classes: np.ndarray, info: ModelInfo) -> np.ndarray:
+    shape = (*classes.shape, info.num_classes)
+    truth = class_masks(truth, shape, info.ignore_class)
+    counted = truth != info.ignore_class
+    cells = truth[counted] * info.num_classes + classes[counted]
+    return np.bincount(cells, minlength=info.num_classes**2).reshape(info.num_classes, -1)
 
 
 @contextmanager
 def _folder_for(path: Path) -> Iterator[None]:
-    """Makes the folder that `path` is in, and takes it away again when something goes wrong."""
+    """Makes the parent directories of `path`, and removes them again when something fails."""
     new = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -251,10 +400,7 @@ def _folder_for(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Without TF32, in which TensorFlow computes on a GPU by default: its error is 1e-3."""
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
+    """Turns off TF32, which TensorFlow uses on GPUs by default and whose error is 1e-3."""
     from tensorflow.config import experimental
 
     before = experimental.tensor_float_32_execution_enabled()
@@ -265,17 +411,18 @@ def _full_precision() -> Iterator[None]:
         experimental.enable_tensor_float_32_execution(before)
 
 
-def _put(folder: Path, path: Path) -> None:
-    """Moves what is in `folder` to where `path` is."""
+def _move(folder: Path, path: Path) -> None:
+    """Moves what is in `folder` beside `path`; replaces an earlier export."""
     if path.is_dir():
-        shutil.rmtree(path)
+        path.rename(folder / "replaced")  # removed with the temporary folder
     for file in folder.iterdir():
-        file.replace(path.parent / file.name)
+        if file.name != "replaced":
+            file.replace(path.parent / file.name)
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the converters say on their way."""
+    """Keeps converters from printing and warning."""
     with (
         warnings.catch_warnings(),
         redirect_stdout(io.StringIO()),

@@ -1,6 +1,6 @@
 """Grids of images and their masks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -99,14 +99,13 @@ def spread_examples(
     Returns:
         The images `(H, W, 3)` and their masks.
     """
-    if not hasattr(dataset, "__len__"):
-        dataset = list(dataset)
-    num_batches = len(dataset)
+    batches = dataset if isinstance(dataset, Sized) else list(dataset)
+    num_batches = len(batches)
     # Place of each example in batches: 2.5 is the middle of the third batch.
     places = [(index + 0.5) * num_batches / count for index in range(count)]
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
-    for number, batch in enumerate(dataset):
+    for number, batch in enumerate(batches):
         size = len(batch[0])
         offsets = dict.fromkeys(int((p - number) * size) for p in places if int(p) == number)
         images.extend(np.asarray(batch[0][offset]) for offset in offsets)

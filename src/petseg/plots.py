@@ -27,11 +27,24 @@ def plot_history(
 ) -> Figure:
     """Draws loss, pixel accuracy and mean IoU by epoch, for training and validation.
 
-    `history` is what `petseg.finetune` or `model.fit` returned, its dict, or the path of a
-    `history.csv`. Where its "stage" turns from "frozen" to "thawed", a line marks the start of
-    fine-tuning. Curves that it lacks are left out.
+    Where the history's "stage" changes from "frozen" to "thawed", a line marks the start of
+    fine-tuning. Curves that the history does not have are left out.
 
-    Raises `ValueError` when it holds none of the curves.
+    Args:
+        history: What `petseg.finetune` or `model.fit` returned, its dict, or the path of a
+            `history.csv`.
+
+    Returns:
+        The figure. `figure.savefig("curves.png")` writes it.
+
+    Raises:
+        ValueError: If the history holds none of the curves.
+        TypeError: If `history` is none of these.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> history = petseg.finetune(model, pets.train, pets.val)
+        >>> petseg.plot_history(history).savefig("curves.png", dpi=150)
     """
     records = _history_records(history)
     curves = {name: title for name, title in CURVES.items() if len(records.get(name, ()))}
@@ -67,8 +80,9 @@ def _history_records(history: Any) -> Mapping[str, Sequence[Any]]:
         )
     with Path(history).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    curves = {*CURVES, *(f"val_{name}" for name in CURVES)}
     return {
-        name: [row[name] if name == "stage" else float(row[name] or "nan") for row in rows]
+        name: [float(row[name] or "nan") if name in curves else row[name] for row in rows]
         for name in (rows[0] if rows else ())
     }
 

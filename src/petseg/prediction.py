@@ -14,7 +14,7 @@ from petseg_runtime.predictor import Predictor
 
 
 @overload
-def predict(
+def predict(  # type: ignore[overload-overlap] # a str is iterable, but not of batches
     model: keras.Model | Runtime,
     images: str | os.PathLike[str] | np.ndarray,
     *,

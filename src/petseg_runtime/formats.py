@@ -220,7 +220,7 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(path: Path) -> Format:
-    """Returns the format of a file by its suffix, or that of a directory.
+    """Finds the format of an exported model by its suffix; a directory is a SavedModel.
 
     Args:
         path: An exported model.
@@ -235,7 +235,38 @@ def format_of(path: Path) -> Format:
     for row in FORMATS.values():
         if row.suffix == suffix:
             return row
+    raise ValueError(f"`path` must {_endings()}. Received: {str(path)!r}.")
+
+
+def format_name(path: Path, name: str | None = None) -> str:
+    """Finds the format in which to export to a path.
+
+    Args:
+        path: Where to write.
+        name: Key of `FORMATS`, or None for what the suffix says.
+
+    Returns:
+        A key of `FORMATS`.
+
+    Raises:
+        ValueError: If there is no such format, or `path` has another suffix.
+    """
+    by_suffix = {row.suffix: key for key, row in FORMATS.items()}
+    if name is None:
+        name = by_suffix.get(path.suffix)
+    if name not in FORMATS:
+        raise ValueError(
+            f"`format` must be one of {', '.join(FORMATS)}, or `path` must {_endings()}. "
+            f"Received: format={name!r}, path={str(path)!r}."
+        )
+    if path.suffix != FORMATS[name].suffix:
+        raise ValueError(
+            f"`path` must end in {FORMATS[name].suffix or 'no suffix'} for the format {name}. "
+            f"Received: {str(path)!r}."
+        )
+    return name
+
+
+def _endings() -> str:
     suffixes = ", ".join(row.suffix for row in FORMATS.values() if row.suffix)
-    raise ValueError(
-        f"`path` must end in {suffixes}, or be the directory of a SavedModel. Received: {path}."
-    )
+    return f"end in {suffixes}, or be the directory of a SavedModel"

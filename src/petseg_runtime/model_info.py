@@ -55,10 +55,12 @@ class ModelInfo:
             object.__setattr__(self, name, value)
 
         put("class_names", validation.class_names("class_names", self.class_names))
-        if self.ignore_class is not None and not validation.is_integer(self.ignore_class):
-            raise ValueError(
-                f"`ignore_class` must be an integer or None. Received: {self.ignore_class!r}."
-            )
+        if self.ignore_class is not None:
+            if not validation.is_integer(self.ignore_class):
+                raise ValueError(
+                    f"`ignore_class` must be an integer or None. Received: {self.ignore_class!r}."
+                )
+            put("ignore_class", int(self.ignore_class))
         if self.image_size is not None:
             put("image_size", validation.image_size("image_size", self.image_size))
         for name in ("architecture", "backbone", "weights", "licence", "petseg_version"):
@@ -75,7 +77,7 @@ class ModelInfo:
         if not isinstance(self.arguments, Mapping):
             raise ValueError(f"`arguments` must be a mapping. Received: {self.arguments!r}.")
         # As JSON gives them back, so that a record that was written and read is equal to itself.
-        put("arguments", json.loads(json.dumps(dict(self.arguments))))
+        put("arguments", json.loads(json.dumps(dict(self.arguments), default=_plain)))
 
     @property
     def num_classes(self) -> int:
@@ -153,6 +155,13 @@ class ModelInfo:
         except ValueError as error:
             raise ValueError(f"A model record must be JSON. Received: {error}.") from error
         return cls.from_dict(record)
+
+
+def _plain(value: Any) -> Any:
+    """Turns NumPy scalars and arrays into Python numbers and lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise ValueError(f"`arguments` must hold values that JSON has. Received: {value!r}.")
 
 
 def background_of(class_names: tuple[str, ...]) -> int | None:

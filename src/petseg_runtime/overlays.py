@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from petseg_runtime import validation
 from petseg_runtime.image_io import checked_pixels
 from petseg_runtime.model_info import background_of
-from petseg_runtime.palette import IGNORED, class_colours
+from petseg_runtime.palette import IGNORED, PALETTE, class_colours
 
 
 def overlay(
@@ -63,7 +63,7 @@ def overlay(
             f"Received: {greatest}."
         )
     if colours is None:
-        colours = class_colours(names or tuple(map(str, range(greatest + 1))))
+        colours = class_colours(names) if names else PALETTE
     palette = np.array(colours, np.float32)
     if palette.ndim != 2 or palette.shape[1] != 3:
         raise ValueError(f"`colours` must be RGB triples. Received: {colours!r}.")

@@ -67,7 +67,7 @@ class Runtime:
         return self._run(pixels)
 
     @overload
-    def predict(
+    def predict(  # type: ignore[overload-overlap] # a str is iterable, but not of batches
         self,
         images: str | os.PathLike[str] | np.ndarray,
         *,
