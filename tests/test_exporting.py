@@ -1,5 +1,7 @@
 """Real exports in their real runtimes, beside the model that they came from."""
 
+import dataclasses
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,22 +11,22 @@ import numpy as np
 import pytest
 
 import petseg
-from petseg import exporting
 from petseg.exporting import export
+from petseg_runtime.formats import FORMATS
 
 # One model of each family; the small decoders of DeepLabV3+ and FCN-16 and 32 are parts of these.
 FAMILIES = ("unet", "fcn8", "segnet", "pspnet", "deeplabv3_plus")
 FILES = {
     "saved_model": ("saved", None),
-    "onnx": ("network.onnx", None),
-    "openvino": ("network.xml", None),
-    "litert": ("network.tflite", None),
+    "onnx": ("model.onnx", None),
+    "openvino": ("model.xml", None),
+    "litert": ("model.tflite", None),
     "float16": ("half.tflite", "float16"),
     "int8": ("eighth.tflite", "int8"),
 }
 
 
-# Bytes of a file for each parameter of its network, at most.
+# Bytes of a file for each parameter of its model, at most.
 MOST_BYTES = {"float16": 2.4, "int8": 1.5}
 
 
@@ -39,7 +41,7 @@ def photos(*size):
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(request, pets):
-    """A network of each family that has learned something, what it gives, and how it scores."""
+    """A model of each family that has learned something, its logits, and its scores."""
     factory = petseg.MODELS[request.param]
     model = factory(backbone="mobilenet", weights=None, class_names=pets.class_names)
     petseg.finetune(model, pets.train, pets.val, frozen_epochs=0, epochs=3)
@@ -54,9 +56,9 @@ def test_every_family_exports_to_every_format(trained, kind, pets, tmp_path):
     calibration = pets.val if quantize == "int8" else None
     path = export(model, tmp_path / name, quantize=quantize, calibration=calibration)
     runtime = petseg.Runtime(path)
-    assert runtime.class_names == petseg.PET_CLASSES
-    assert runtime.metadata["model"] == model.name
-    assert runtime.metadata["petseg"] == petseg.__version__
+    assert runtime.info == petseg.model_info(model).replace(quantize=quantize)
+    assert runtime.info.image_size == (64, 96)
+    assert petseg.model_info(path) == runtime.info
     assert runtime.input_size == ((64, 96) if quantize == "int8" else (None, None))
     own = petseg.evaluate(runtime, pets.val)
     assert own.class_names == score.class_names
@@ -74,7 +76,7 @@ def test_every_family_exports_to_every_format(trained, kind, pets, tmp_path):
 
 @pytest.fixture(scope="module")
 def small():
-    """A network that is exported in a moment."""
+    """A model that is exported in a moment."""
     images = keras.Input((None, None, 3), name="images")
     features = keras.layers.Rescaling(1 / 127.5, -1)(images)
     return keras.Model(images, keras.layers.Conv2D(3, 3, padding="same")(features), name="small")
@@ -102,13 +104,13 @@ def test_argmax_inside_gives_classes(kind, small, pets, tmp_path):
     np.testing.assert_array_equal(mask, classes[0])
     with pytest.raises(ValueError, match="Export it without `argmax`"):
         petseg.predict(runtime, images, tta=True)
-    with pytest.raises(ValueError, match="one exported with `argmax`"):
+    with pytest.raises(ValueError, match="one that was exported with `argmax`"):
         petseg.evaluate(runtime, pets.test)
 
 
 def test_a_model_of_one_size_is_exported_for_it(tmp_path):
     model = petseg.unet(backbone="mobilenet", weights=None, image_shape=(64, 96, 3))
-    runtime = petseg.Runtime(export(model, tmp_path / "network.onnx"))
+    runtime = petseg.Runtime(export(model, tmp_path / "model.onnx"))
     assert runtime.input_size == (64, 96)
     assert petseg.predict(runtime, photos(50, 50)[0]).shape == (50, 50)
     with pytest.raises(ValueError, match=r"must be RGB of shape \(N, 64, 96, 3\)"):
@@ -122,7 +124,7 @@ import numpy as np
 from petseg_runtime import Runtime, cutout, overlay
 photo = np.full((40, 60, 3), 99, np.uint8)
 mask = Runtime(sys.argv[1]).predict(photo)
-print(mask.shape, overlay(photo, mask).shape, cutout(photo, mask).shape)
+print(mask.shape, overlay(photo, mask).shape, cutout(photo, mask, background=1).shape)
 """
 
 
@@ -135,37 +137,163 @@ def test_an_artifact_runs_where_there_is_no_tensorflow(kind, small, tmp_path):
     assert done.stdout == "(40, 60) (40, 60, 3) (40, 60, 4)\n", done.stderr
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "limit", "unit"),
-    [
-        ("saved_model", {}, "MOST_LOGIT_DRIFT", "in a logit"),
-        ("openvino", {}, "MOST_LOGIT_DRIFT", "in a logit"),
-        ("onnx", {"argmax": True}, "MOST_PIXEL_DRIFT", "of the pixels"),
-        ("litert", {"quantize": "float16"}, "MOST_PIXEL_DRIFT", "of the pixels"),
-        ("litert", {"quantize": "int8"}, "MOST_IOU_DRIFT", "mean IoU"),
-    ],
-)
-def test_what_drifts_leaves_nothing_behind(
-    kind, options, limit, unit, small, pets, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(exporting, limit, -1.0)
-    if options.get("quantize") == "int8":
-        options = options | {"calibration": pets.val}
+def change_one_weight(path, kernel):
+    """Changes one weight of the kernel in an exported file, as damage on a disk would."""
+    files = [path, path.with_suffix(".bin"), *path.glob("variables/*.data*")]
+    values = {np.float32(value).tobytes() for value in kernel.ravel()}
+    for file in filter(lambda file: file.is_file(), files):
+        content = file.read_bytes()
+        for value in values:
+            if content.count(value) == 1:
+                changed = np.float32(np.frombuffer(value, np.float32)[0] + 1).tobytes()
+                file.write_bytes(content.replace(value, changed))
+                return
+    raise AssertionError(f"{path} does not hold the kernel as float32")
+
+
+@pytest.fixture
+def damage(monkeypatch, small):
+    """Damages each exported file after it was written and before it is compared."""
+
+    def start(kind, change):
+        row = FORMATS[kind]
+
+        def write_record(path, record):
+            row.write_record(path, record)
+            change(path)
+
+        monkeypatch.setitem(FORMATS, kind, dataclasses.replace(row, write_record=write_record))
+
+    return start
+
+
+@pytest.mark.parametrize("kind", ["onnx", "litert", "openvino"])
+@pytest.mark.parametrize("argmax", [False, True])
+def test_a_file_with_one_changed_weight_is_refused(kind, argmax, small, damage, tmp_path):
+    kernel = small.layers[-1].kernel.numpy()
+    damage(kind, lambda path: change_one_weight(path, kernel))
+    unit = "of the pixels" if argmax else "in a logit"
     with pytest.raises(ValueError, match=rf"differs from `model` by .* {unit}.*Nothing was"):
-        export(small, tmp_path / "new" / "deep" / FILES[kind][0], **options)
+        export(small, tmp_path / "new" / "deep" / FILES[kind][0], argmax=argmax)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_there_is_replaced_whole_or_left(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["saved_model", "float16", "int8"])
+def test_a_file_of_another_model_is_refused(kind, pets, small, damage, tmp_path):
+    # What is changed after the file was written is the model, by one weight.
+    model = keras.models.clone_model(small)
+    model.set_weights(small.get_weights())
+    name, quantize = FILES[kind]
+
+    def change(_path):
+        kernel = model.layers[-1].kernel.numpy()
+        kernel[0, 0, 0, 0] += 100
+        model.layers[-1].kernel.assign(kernel)
+
+    damage(kind if quantize is None else "litert", change)
+    calibration = pets.val if quantize == "int8" else None
+    with pytest.raises(ValueError, match=r"differs from `model` by .*Nothing was written"):
+        export(model, tmp_path / name, quantize=quantize, calibration=calibration)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tolerance_is_an_argument(small, damage, tmp_path):
+    kernel = small.layers[-1].kernel.numpy()
+    damage("onnx", lambda path: change_one_weight(path, kernel))
+    with pytest.raises(ValueError, match=r"more than the tolerance of 0\.1\..*greater `tolerance`"):
+        export(small, tmp_path / "model.onnx", tolerance=0.1)
+    assert export(small, tmp_path / "model.onnx", tolerance=1e6).is_file()
+    with pytest.raises(ValueError, match="`tolerance` must be a positive number"):
+        export(small, tmp_path / "other.onnx", tolerance=True)
+
+
+def test_any_export_is_compared_on_the_images_that_are_given(small, tmp_path):
+    seen = []
+
+    def batches():
+        for _ in range(40):
+            seen.append(4)
+            yield np.full((4, 33, 47, 3), 128, np.float32)
+
+    for name, quantize in (("model.onnx", None), ("model.tflite", "float16")):
+        seen.clear()
+        runtime = petseg.Runtime(
+            export(small, tmp_path / name, quantize=quantize, calibration=batches())
+        )
+        assert sum(seen) == 128
+        assert runtime.input_size == (None, None)  # nothing is fixed by the images
+
+
+def test_a_model_in_mixed_precision_exports_as_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = petseg.fcn32(backbone="mobilenet", weights=None)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    copy = petseg.fcn32(backbone="mobilenet", weights=None)
+    copy.set_weights(model.get_weights())
+    runtime = petseg.Runtime(export(model, tmp_path / "model.onnx"))
+    images = photos(64, 64)
+    np.testing.assert_allclose(runtime(images), copy.predict_on_batch(images), atol=1e-3)
+
+
+ON_JAX = """
+import petseg
+try:
+    petseg.export(petseg.fcn32(backbone="mobilenet", weights=None), "model.onnx")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_on_jax_the_error_says_how(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ON_JAX],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    assert "KERAS_BACKEND=tensorflow petseg export OUT --model model.keras" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_export_is_replaced_whole_or_left(small, damage, tmp_path):
     path = tmp_path / "saved"
     export(small, path)
-    (path / "stray").touch()
+    (path / "variables" / "stray").touch()
     export(small, path)
-    assert not (path / "stray").exists()
-    monkeypatch.setattr(exporting, "MOST_LOGIT_DRIFT", -1.0)
-    with pytest.raises(ValueError, match="differs from `model`"):
-        export(small, path)
+    assert not (path / "variables" / "stray").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["saved"]
+    kept = small.layers[-1].kernel.numpy()
+    damage("saved_model", lambda _: small.layers[-1].kernel.assign(kept + 1))
+    try:
+        with pytest.raises(ValueError, match="differs from `model`"):
+            export(small, path)
+    finally:
+        small.layers[-1].kernel.assign(kept)
     assert petseg.Runtime(path).class_names == ("0", "1", "2")
+
+
+def test_what_petseg_did_not_write_is_never_replaced(small, tmp_path):
+    folder = export(small, tmp_path / "saved")
+    (folder / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"which holds thesis\.tex\. Choose another path"):
+        export(small, folder)
+    assert (folder / "thesis.tex").read_text() == "mine"
+    for name in ("model.onnx", "model.tflite", "model.xml"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(ValueError, match="`path` must be new, or an earlier export"):
+            export(small, tmp_path / name)
+        assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", ""])
+def test_a_path_without_a_name_is_refused_at_once(path, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="`path` must name a file, or a directory to make"):
+        export(small, path)
 
 
 def test_files_that_are_damaged_are_refused(small, tmp_path):
@@ -177,54 +305,81 @@ def test_files_that_are_damaged_are_refused(small, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty cannot be opened"):
         petseg.Runtime(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match=r"no exported network .*gone\.onnx"):
+    with pytest.raises(FileNotFoundError, match=r"no exported model .*gone\.onnx"):
         petseg.Runtime(tmp_path / "gone.onnx")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError, match=r"`path` must be a file \.onnx, \.tflite, \.xml"):
+    with pytest.raises(ValueError, match=r"`path` must end in \.onnx, \.tflite, \.xml"):
         petseg.Runtime(tmp_path / "notes.txt")
 
 
-def test_a_litert_network_keeps_its_notes_as_a_zip_archive(small, tmp_path):
-    path = export(small, tmp_path / "network.tflite")
+def test_a_litert_file_keeps_its_record_in_a_zip_archive(small, tmp_path):
+    path = export(small, tmp_path / "model.tflite")
     with zipfile.ZipFile(path) as files:
         assert files.namelist() == ["petseg.json"]
 
 
-def test_a_litert_network_of_another_package_has_no_class_names(small, tmp_path):
-    path = export(small, tmp_path / "network.tflite")
-    network = path.read_bytes()
+def without_record(path):
+    """Takes the zip archive off a LiteRT file."""
     with zipfile.ZipFile(path) as files:
-        network = network[: files.infolist()[0].header_offset]
-    path.write_bytes(network)
+        offset = files.infolist()[0].header_offset
+    path.write_bytes(path.read_bytes()[:offset])
+
+
+def test_a_litert_file_of_another_package_has_numbers_for_class_names(small, tmp_path):
+    path = export(small, tmp_path / "model.tflite")
+    without_record(path)
     with zipfile.ZipFile(path, "a") as files:
         files.writestr("labels.txt", "cat")
-    assert petseg.Runtime(path).class_names == ()
+    assert petseg.Runtime(path).class_names == ("0", "1", "2")
+    with pytest.raises(ValueError, match=r"model\.tflite holds no model record"):
+        petseg.model_info(path)
 
 
-def test_a_file_is_no_folder_of_a_saved_model(small, tmp_path):
+@pytest.mark.parametrize("record", ["[1]", "null", "{}", "{", '{"schema": 1, "class_names": 3}'])
+def test_a_damaged_record_is_one_clear_error(record, small, tmp_path):
+    path = export(small, tmp_path / "model.tflite")
+    without_record(path)
+    with zipfile.ZipFile(path, "a") as files:
+        files.writestr("petseg.json", record)
+    for read in (petseg.Runtime, petseg.model_info):
+        with pytest.raises(ValueError, match=r"model\.tflite holds a damaged model record"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "saved_model"])
+def test_a_damaged_record_is_refused_in_every_format(kind, small, tmp_path, monkeypatch):
+    path = export(small, tmp_path / FILES[kind][0])
+    FORMATS[kind].write_record(path, "null")
+    for read in (petseg.Runtime, petseg.model_info):
+        with pytest.raises(ValueError, match=rf"{path.name} holds a damaged model record"):
+            read(path)
+
+
+def test_a_file_is_no_directory_of_a_saved_model(small, tmp_path):
     (tmp_path / "saved").touch()
-    with pytest.raises(ValueError, match="`path` must be a folder's for saved_model"):
+    with pytest.raises(ValueError, match="`path` must not be a file for the format saved_model"):
         export(small, tmp_path / "saved")
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("network.pb", {}, r"`format` must be one of .*network\.pb"),
-        ("network.onnx", {"format": "keras"}, "`format` must be one of .*'keras'"),
-        ("network.onnx", {"format": "litert"}, r"`path` must end in \.tflite for litert"),
-        ("network.onnx", {"quantize": "int8"}, "`quantize` is for LiteRT"),
-        ("network.tflite", {"quantize": "int4"}, "`quantize` must be one of .*'int4'"),
-        ("network.tflite", {"quantize": "int8"}, "`calibration` must be a dataset where"),
-        ("network.tflite", {"calibration": []}, "`calibration` must be a dataset where"),
-        ("taken", {}, "`path` is a folder of other things"),
+        ("model.pb", {}, r"`format` must be one of .*model\.pb"),
+        ("model.onnx", {"format": "keras"}, "`format` must be one of .*'keras'"),
+        ("model.onnx", {"format": "litert"}, r"`path` must end in \.tflite for the format litert"),
+        ("model.onnx", {"quantize": "int8"}, "`quantize` is available for LiteRT alone"),
+        ("model.tflite", {"quantize": "int4"}, "`quantize` must be one of .*'int4'"),
+        ("model.tflite", {"quantize": "int8"}, "`calibration` must be batches of images and"),
+        ("model.tflite", {"calibration": []}, "`calibration` must hold at least one batch"),
+        ("model.onnx", {"calibration": [photos(32, 32)[0]]}, "`calibration` must hold batches of"),
+        ("taken", {}, r"`path` must be new, .*which holds thesis\.tex"),
         (
-            "network.tflite",
+            "model.tflite",
             {"quantize": "int8", "calibration": []},
             "`calibration` must hold at least one batch",
         ),
         (
-            "network.tflite",
+            "model.tflite",
             {"quantize": "int8", "calibration": [photos(32, 32)]},
             r"`calibration` must hold batches `\(images, masks\)`",
         ),
@@ -240,4 +395,4 @@ def test_what_cannot_be_exported_is_refused(name, arguments, message, small, tmp
 
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"`model` must be a keras\.Model"):
-        export("unet", tmp_path / "network.onnx")
+        export("unet", tmp_path / "model.onnx")

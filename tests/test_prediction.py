@@ -1,11 +1,18 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import petseg
+from petseg.model_records import update_info
+from petseg.models.layers import SegmentationOutput
 from petseg.prediction import predict
+from petseg_runtime import ModelInfo
 from petseg_runtime.predictor import Predictor
+
+THREE = ModelInfo(("red", "green", "blue"))
 
 
 def colour_model(height=None, width=None):
@@ -46,7 +53,7 @@ def test_an_array_gives_a_mask_of_its_size(model, size):
     assert agreement(predict(model, drawn(*size)[0]), size) > 0.95
 
 
-def test_an_image_of_the_network_size_is_taken_as_it_is(model):
+def test_an_image_of_the_model_size_is_taken_as_it_is(model):
     noise = np.random.default_rng(0).uniform(0, 255, (64, 96, 3))
     assert (predict(model, noise, image_size=(64, 96)) == noise.argmax(axis=-1)).all()
 
@@ -91,15 +98,27 @@ def test_the_mask_is_upright_where_the_photo_is(model, tmp_path):
     assert agreement(predict(model, tmp_path / "lying.png"), mask.shape) > 0.95
 
 
-def test_a_folder_gives_its_photos_in_order(model, photos, tmp_path):
-    found = dict(predict(model, tmp_path))
+def masks_by_path(predictions):
+    found = list(predictions)
+    assert all(prediction.error is None for prediction in found)
+    return {prediction.path: prediction.mask for prediction in found}
+
+
+def test_a_folder_in_a_list_gives_its_photos_in_order(model, photos, tmp_path):
+    found = masks_by_path(predict(model, [tmp_path]))
     assert list(found) == list(photos)
     assert all(agreement(mask, photos[path]) > 0.95 for path, mask in found.items())
 
 
-def test_a_pattern_gives_what_it_matches(model, photos, tmp_path):
-    assert [path for path, _ in predict(model, tmp_path / "*.png")] == list(photos)[:2]
-    assert [path for path, _ in predict(model, f"{tmp_path}/**/c.png")] == list(photos)[2:]
+def test_a_pattern_in_a_list_gives_what_it_matches(model, photos, tmp_path):
+    assert list(masks_by_path(predict(model, [tmp_path / "*.png"]))) == list(photos)[:2]
+    assert list(masks_by_path(predict(model, [f"{tmp_path}/**/c.png"]))) == list(photos)[2:]
+
+
+def test_a_folder_or_pattern_alone_is_refused_with_the_remedy(model, photos, tmp_path):
+    for path in (str(tmp_path), f"{tmp_path}/*.png"):
+        with pytest.raises(ValueError, match=re.escape(f"Pass [{path!r}] for all images in it")):
+            predict(model, path)
 
 
 def test_brackets_in_a_file_name_are_no_pattern(model, tmp_path):
@@ -109,7 +128,7 @@ def test_brackets_in_a_file_name_are_no_pattern(model, tmp_path):
 
 def test_a_list_gives_its_photos_in_its_order(model, photos):
     paths = [str(path) for path in reversed(photos)]
-    assert [str(path) for path, _ in predict(model, paths)] == paths
+    assert [str(found.path) for found in predict(model, paths)] == paths
 
 
 def test_photos_are_opened_a_few_ahead(model, photos, tmp_path):
@@ -118,10 +137,10 @@ def test_photos_are_opened_a_few_ahead(model, photos, tmp_path):
     masks = predict(model, paths)
     next(masks)
     Image.fromarray(drawn(33, 44)[0]).save(last)
-    assert list(masks)[-1][1].shape == (33, 44)
+    assert list(masks)[-1].mask.shape == (33, 44)
 
 
-def test_photos_that_look_alike_go_through_the_network_at_once():
+def test_photos_of_one_shape_go_through_the_model_at_once():
     shapes = []
 
     def network(images):
@@ -129,7 +148,7 @@ def test_photos_that_look_alike_go_through_the_network_at_once():
         return images
 
     sizes = [(100, 100), (200, 400), (90, 90)] * 4
-    predictor = Predictor(network, (None, None))
+    predictor = Predictor(network, THREE, (None, None))
     masks = list(predictor.masks(drawn(*size)[0] for size in sizes))
     assert [mask.shape for mask in masks] == sizes
     assert shapes == [(8, 224, 224, 3), (4, 224, 448, 3)]
@@ -185,21 +204,43 @@ def test_a_photo_smaller_than_the_tile_is_enlarged(model):
     assert agreement(predict(model, drawn(20, 40)[0], tile=64), (20, 40)) > 0.9
 
 
-def test_tiles_of_a_network_of_one_size_have_that_size(model):
+def test_tiles_of_a_model_of_one_size_have_that_size(model):
     assert agreement(predict(colour_model(64, 64), drawn(100, 150)[0], tile=64), (100, 150)) > 0.99
-    with pytest.raises(ValueError, match=r"`tile` must be that of the network.*\(64, 64\)"):
+    with pytest.raises(ValueError, match=r"`tile` must fit the model.*\(64, 64\)"):
         predict(colour_model(64, 64), drawn(100, 150)[0], tile=96)
     with pytest.raises(ValueError, match=r"`tile` must be an integer of 32 or more\. Received: 16"):
         predict(model, drawn(100, 150)[0], tile=16)
 
 
-def test_a_bad_file_among_many_is_skipped_with_a_warning(model, photos, tmp_path):
+def test_a_bad_file_among_many_gives_a_record_of_its_error(model, photos, tmp_path):
     (tmp_path / "aa.jpg").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"Skipped an image\. .*aa\.jpg is not an image"):
-        found = dict(predict(model, tmp_path))
-    assert list(found) == list(photos)
-    with pytest.warns(UserWarning, match=r"Skipped an image\. .*gone\.png"):
-        assert list(predict(model, [tmp_path / "gone.png"])) == []
+    bad, *good = sorted(predict(model, [tmp_path]), key=lambda found: found.path.name != "aa.jpg")
+    assert bad.mask is None
+    assert isinstance(bad.error, ValueError)
+    assert "aa.jpg is not an image" in str(bad.error)
+    assert list(masks_by_path(good)) == list(photos)
+    (gone,) = predict(model, [tmp_path / "gone.png"])
+    assert isinstance(gone.error, FileNotFoundError)
+
+
+def test_more_than_256_classes_fit_in_a_mask():
+    images = keras.Input((None, None, 3))
+    # Class 256 + R of the pixel: the greatest logit is at the class that red says.
+    logits = keras.layers.Lambda(
+        lambda x: keras.ops.one_hot(256 + keras.ops.cast(x[..., 0], "int32"), 300),
+        output_shape=(None, None, 300),
+    )(images)
+    model = keras.Model(images, logits)
+    photo = np.zeros((32, 32, 3), np.uint8)
+    photo[:, 16:, 0] = 43
+    for arguments in ({}, {"tile": 32}):
+        mask = predict(model, photo, image_size=(32, 32), **arguments)
+        assert mask.dtype == np.uint16
+        assert mask[0, ::16].tolist() == [256, 299]
+    classes = Predictor(
+        lambda batch: 256 + batch[..., 0].astype(int), petseg.model_info(model), (None, None)
+    )
+    assert classes(photo)[0, ::16].tolist() == [256, 299]
 
 
 class SizeSeen(keras.layers.Layer):
@@ -233,18 +274,32 @@ def test_a_model_of_one_size_sees_that_size():
     assert agreement(predict(colour_model(64, 96), drawn(100, 100)[0]), (100, 100)) > 0.95
 
 
-def test_a_network_of_the_zoo_takes_photos_of_any_size(photos, tmp_path):
+def test_a_model_with_a_record_sees_the_size_it_was_trained_at():
+    images = keras.Input((None, None, 3))
+    seen = SizeSeen()(images)
+    output = SegmentationOutput(
+        ModelInfo(tuple(map(str, range(64))), image_size=(64, 96)).to_dict()
+    )
+    model = keras.Model(images, output(seen, images))
+    mask = predict(model, np.zeros((200, 100, 3), np.uint8))
+    assert (32 * int(mask[0, 0]), 32 * int(mask[-1, -1])) == (64, 96)
+    update_info(model, image_size=(128, 32))
+    mask = predict(model, np.zeros((200, 100, 3), np.uint8))
+    assert (32 * int(mask[0, 0]), 32 * int(mask[-1, -1])) == (128, 32)
+
+
+def test_a_petseg_model_takes_photos_of_any_size(photos, tmp_path):
     unet = petseg.unet(weights=None)
-    for path, mask in predict(unet, tmp_path, image_size=(64, 96)):
-        assert mask.shape == photos[path]
-        assert mask.max() < 3
+    for found in predict(unet, [tmp_path], image_size=(64, 96)):
+        assert found.mask.shape == photos[found.path]
+        assert found.mask.max() < 3
 
 
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
         ("gone.jpg", FileNotFoundError, "gone.jpg"),
-        ("gone/*.jpg", FileNotFoundError, "No image files in gone"),
+        (["gone/*.jpg"], FileNotFoundError, "No image files in gone"),
         (np.zeros((8, 8)), ValueError, "`images` must be RGB"),
         (np.full((8, 8, 3), 0.5), ValueError, "`images` .*Multiply it by 255"),
         ([np.zeros((8, 8, 3))], TypeError, "`images` must hold paths"),
@@ -270,12 +325,12 @@ def test_one_bad_file_alone_is_an_error(model, tmp_path):
 
 @pytest.mark.parametrize("size", [224, (224,), (16, 224), (224.0, 224.0), "ab"])
 def test_what_is_no_image_size_is_refused(model, size):
-    with pytest.raises(ValueError, match=r"`image_size` must be \(height, width\)"):
+    with pytest.raises(ValueError, match="`image_size` must be two integers of 32 or more"):
         predict(model, drawn(40, 60)[0], image_size=size)
 
 
 def test_an_image_size_other_than_that_of_the_model_is_refused():
-    with pytest.raises(ValueError, match=r"takes \(64, 96\) alone.*Received: \(96, 96\)"):
+    with pytest.raises(ValueError, match=r"fixed to \(64, 96\)\. Received: \(96, 96\)"):
         predict(colour_model(64, 96), drawn(40, 60)[0], image_size=(96, 96))
 
 
@@ -288,7 +343,7 @@ def test_what_was_decoded_of_a_damaged_file_is_let_go(tmp_path):
     photo = tmp_path / "photo.jpg"
     Image.fromarray(np.zeros((600, 800, 3), np.uint8)).save(photo)
     photo.write_bytes(photo.read_bytes()[:-200])
-    predictor = Predictor(lambda images: images, (None, None))
-    ((_, error),) = predictor.files([photo])
+    predictor = Predictor(lambda images: images, THREE, (None, None))
+    error = next(predictor.files([photo])).error
     assert isinstance(error, ValueError)
     assert error.__traceback__ is error.__cause__ is error.__context__ is None
