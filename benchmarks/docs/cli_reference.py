@@ -1,4 +1,6 @@
-"""Writes the options of each command into docs/cli.md: `cli_reference.py [--check]`.
+"""Writes the options of each command into docs/cli.md.
+
+    python -m benchmarks.docs.cli_reference [--check]
 
 A block between `<!-- cli: COMMAND -->` and `<!-- end -->` gets the description, the arguments and
 the options of `petseg COMMAND`. They are read from the signature of the command's function, so the
@@ -132,7 +134,7 @@ def main() -> None:
     if after == before:
         return
     if args.check:
-        sys.exit(f"{PAGE.name} is out of date: run benchmarks/docs/cli_reference.py")
+        sys.exit(f"{PAGE.name} is out of date: run python -m benchmarks.docs.cli_reference")
     PAGE.write_text(after, encoding="utf-8")
 
 
