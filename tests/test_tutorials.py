@@ -1,4 +1,4 @@
-"""Every tutorial, followed word by word: its Python blocks, in order, in one fresh process."""
+"""The Python examples of the documentation, each page in one new process, and the API page."""
 
 import re
 import subprocess
@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
-TUTORIALS = sorted((Path(__file__).parents[1] / "docs" / "tutorials").glob("*.md"))
+import petseg
+
+DOCS = Path(__file__).parents[1] / "docs"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+PAGES = [*TUTORIALS, DOCS / "api.md", DOCS / "class_imbalance.md"]
 
 
 def test_there_are_tutorials():
     assert len(TUTORIALS) == 6
 
 
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_a_tutorial_ends_with_what_it_promised(page, tmp_path):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run_in_order(page, tmp_path):
     blocks = re.findall(
         r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -26,3 +30,10 @@ def test_a_tutorial_ends_with_what_it_promised(page, tmp_path):
         [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", petseg.__all__)
+def test_the_api_page_has_an_example_for_each_public_name(name):
+    sections = re.split(r"^(?=::: |## )", (DOCS / "api.md").read_text("utf-8"), flags=re.MULTILINE)
+    (section,) = (part for part in sections if part.startswith(f"::: petseg.{name}\n"))
+    assert re.search(rf"```py(thon)?\n.*\b{name}\b", section, re.DOTALL), section
