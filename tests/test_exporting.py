@@ -152,7 +152,7 @@ def change_one_weight(path, kernel):
 
 
 @pytest.fixture
-def damage(monkeypatch, small):
+def damage(monkeypatch):
     """Damages each exported file after it was written and before it is compared."""
 
     def start(kind, change):
@@ -347,7 +347,7 @@ def test_a_damaged_record_is_one_clear_error(record, small, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "saved_model"])
-def test_a_damaged_record_is_refused_in_every_format(kind, small, tmp_path, monkeypatch):
+def test_a_damaged_record_is_refused_in_every_format(kind, small, tmp_path):
     path = export(small, tmp_path / FILES[kind][0])
     FORMATS[kind].write_record(path, "null")
     for read in (petseg.Runtime, petseg.model_info):

@@ -115,7 +115,7 @@ def test_a_pattern_in_a_list_gives_what_it_matches(model, photos, tmp_path):
     assert list(masks_by_path(predict(model, [f"{tmp_path}/**/c.png"]))) == list(photos)[2:]
 
 
-def test_a_folder_or_pattern_alone_is_refused_with_the_remedy(model, photos, tmp_path):
+def test_a_folder_or_pattern_alone_is_refused_with_the_remedy(model, tmp_path):
     for path in (str(tmp_path), f"{tmp_path}/*.png"):
         with pytest.raises(ValueError, match=re.escape(f"Pass [{path!r}] for all images in it")):
             predict(model, path)
