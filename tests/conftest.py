@@ -53,7 +53,7 @@ def official_folder(tmp_path_factory) -> Path:
 def pets_dir(official_folder, tmp_path_factory) -> Path:
     """A `data_dir` with the records that TFDS's own builder writes of `official_folder`."""
     data_dir = tmp_path_factory.mktemp("tensorflow_datasets")
-    fill_download_cache(data_dir, official_folder)
+    _fill_download_cache(data_dir, official_folder)
     tfds.builder("oxford_iiit_pet", data_dir=data_dir).download_and_prepare()
     shutil.rmtree(data_dir / "downloads")
     return data_dir
@@ -96,7 +96,13 @@ def cli(capsys):
     return run
 
 
-def fill_download_cache(data_dir: Path, official_folder: Path) -> None:
+@pytest.fixture(scope="session")
+def fill_download_cache():
+    """The function that lets TFDS prepare a folder without a download."""
+    return _fill_download_cache
+
+
+def _fill_download_cache(data_dir: Path, official_folder: Path) -> None:
     """Put the archives where TFDS keeps them once downloaded and extracted, so it does neither."""
     downloads = data_dir / "downloads"
     for url, info in tfds.builder("oxford_iiit_pet", data_dir=data_dir).url_infos.items():

@@ -1,4 +1,4 @@
-"""Images as RGB arrays, read and checked the same way wherever `petseg` takes one."""
+"""Reads image files and checks image arrays, the same way for every function that takes images."""
 
 import glob
 import os
@@ -8,17 +8,39 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+# Suffixes, in lower case, of the files in a folder that count as images.
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def is_image_name(path: Path) -> bool:
+    """Returns whether a file counts as an image, by its name alone.
+
+    Args:
+        path: The file. It need not exist.
+
+    Returns:
+        True if the suffix, in upper or lower case, is one of `IMAGE_SUFFIXES` and the file is not
+        hidden (a name that begins with a dot).
+    """
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads an image file as uint8 RGB `(H, W, 3)`, turned upright by its EXIF orientation.
+    """Reads an image file as RGB, rotated upright by its EXIF orientation.
 
-    Grey, palette and CMYK become RGB, transparency is laid over white, 16 bits are scaled to 8,
-    and an animation gives its first frame.
+    Greyscale, palette and CMYK images are converted to RGB, transparent pixels are blended with
+    white, 16 bits are scaled to 8, and an animation gives its first frame.
 
-    Raises `FileNotFoundError` when there is no file, and `ValueError` naming the file when it is
-    truncated, not an image, or so large that it could exhaust the memory.
+    Args:
+        path: The file.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is truncated, is not an image, has pixels without a known range, or
+            is so large that it could exhaust the memory. The error names the file.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -61,24 +83,27 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def find_images(folder_or_pattern: str | os.PathLike[str]) -> list[Path]:
-    """The image files in a folder and its subfolders, or those a pattern matches, sorted.
+    """Finds the image files in a folder and its subfolders, or those that match a pattern.
 
-    Hidden files, whose names begin with a dot, are left out.
+    Files count as images by their suffix, see `IMAGE_SUFFIXES`. Hidden files, whose names begin
+    with a dot, are left out.
 
-    Raises `FileNotFoundError` when there are none.
+    Args:
+        folder_or_pattern: A folder, or a glob pattern such as "photos/*.jpg". `**` matches any
+            number of folders.
+
+    Returns:
+        The paths, sorted.
+
+    Raises:
+        FileNotFoundError: If there are none.
     """
     folder = Path(folder_or_pattern)
     if folder.is_dir():
         found = list(folder.rglob("*"))
     else:
         found = [Path(match) for match in glob.glob(str(folder), recursive=True)]  # noqa: PTH207
-    paths = sorted(
-        path
-        for path in found
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
+    paths = sorted(path for path in found if is_image_name(path) and path.is_file())
     if not paths:
         raise FileNotFoundError(
             f"No image files in {folder}. Looked for {', '.join(sorted(IMAGE_SUFFIXES))}."
@@ -87,9 +112,21 @@ def find_images(folder_or_pattern: str | os.PathLike[str]) -> list[Path]:
 
 
 def checked_pixels(images: Any, name: str, ranks: tuple[int, ...]) -> np.ndarray:
-    """`images`, the argument called `name`, as RGB arrays: uint8, or float32 in [0, 255].
+    """Checks an array of RGB images.
 
-    Raises `ValueError` when their rank is none of `ranks`, or their values are out of the range.
+    Values up to half a grey level outside [0, 255], the rounding error of a resize, are clipped.
+
+    Args:
+        images: What was received: pixels in [0, 255].
+        name: The argument's name, for the error.
+        ranks: Allowed numbers of dimensions: 3 for `(H, W, 3)`, 4 for `(N, H, W, 3)`.
+
+    Returns:
+        The images as uint8 where they were uint8, else as float32 in [0, 255].
+
+    Raises:
+        ValueError: If the shape is not one of these, or the values do not lie in [0, 255].
+            Fractions that all lie in [0, 1] are refused: most likely they were divided by 255.
     """
     pixels = np.asarray(images)
     shapes = " or ".join({3: "(H, W, 3)", 4: "(N, H, W, 3)"}[rank] for rank in ranks)

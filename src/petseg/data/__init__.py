@@ -1,8 +1,10 @@
 """Datasets for training and evaluation: Oxford-IIIT Pet, your own folders, synthetic pets."""
 
 from petseg.data.folder import folder_examples
-from petseg.data.loaders import Splits, load_folder, load_pets, synthetic_pets
+from petseg.data.loaders import load_folder, load_pets, synthetic_pets
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, pet_examples
+from petseg.data.source import DataSource
+from petseg.data.splits import Splits
 from petseg.data.statistics import SplitSummary, describe
 from petseg.data.synthetic import draw_pet, synthetic_examples
 from petseg.data.verify import Problem, verify_folder, verify_pets
@@ -10,6 +12,7 @@ from petseg.data.verify import Problem, verify_folder, verify_pets
 __all__ = [
     "BINARY_CLASSES",
     "PET_CLASSES",
+    "DataSource",
     "Problem",
     "SplitSummary",
     "Splits",

@@ -1,4 +1,4 @@
-"""The parts of a drawn pet: body, head, face and coat of a cat or a dog."""
+"""The parts of a synthetic pet: body, head, face and coat of a cat or a dog."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -19,7 +19,7 @@ PINK, INK, WHITE = (228, 142, 148), (38, 30, 34), (252, 250, 246)
 
 
 class _Pen:
-    """Draws in units of the pet's size, from a point of origin."""
+    """Draws in units of the pet's size, relative to an origin."""
 
     def __init__(self, layer: Image.Image, x: float, y: float, unit: float) -> None:
         self._layer, self._x, self._y, self._unit = layer, x, y, unit
@@ -48,7 +48,15 @@ class _Pen:
 
 
 def sketch_pet(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A pet alone, RGBA on nothing, `size` (width, height)."""
+    """Draws a cat or a dog without a background.
+
+    Args:
+        rng: The generator that decides everything about the pet.
+        size: (width, height) of the image in pixels.
+
+    Returns:
+        An RGBA image, transparent outside the pet.
+    """
     fur = shade(FURS[rng.integers(len(FURS))], rng.uniform(0.9, 1.08))
     is_cat, sits = rng.random() < 0.5, rng.random() < 0.6
     unit = min(size) * rng.uniform(0.7, 1.0)
@@ -67,7 +75,7 @@ def sketch_pet(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def _sitting(pen: _Pen, rng: np.random.Generator, fur: Colour, is_cat: bool) -> Point:
-    """Facing us; returns where the head goes."""
+    """Draws the body from the front. Returns the position of the head."""
     lift = rng.uniform(-0.1, 0.15)
     tail = [(0.12, 0.34), (0.44, 0.36), (0.36, 0.0), (0.34, -0.12 - lift)]
     pen.stroke(tail, 0.07 if is_cat else 0.055, shade(fur, 0.92))
@@ -82,7 +90,7 @@ def _sitting(pen: _Pen, rng: np.random.Generator, fur: Colour, is_cat: bool) -> 
 
 
 def _standing(pen: _Pen, rng: np.random.Generator, fur: Colour, is_cat: bool) -> Point:
-    """Seen from the side, its head turned to us."""
+    """Draws the body from the side. Returns the position of the head."""
     lift = rng.uniform(-0.05, 0.2)
     tail = [(0.25, 0.06), (0.44, 0.1), (0.4, -0.18 - lift)]
     pen.stroke(tail, 0.06 if is_cat else 0.05, shade(fur, 0.92))
@@ -140,7 +148,7 @@ def _mouth(pen: _Pen, y: float) -> None:
 
 
 def _coat(rng: np.random.Generator, layer: Image.Image) -> Image.Image:
-    """The drawing with light from above, hairs, and at times stripes or patches."""
+    """Returns the drawing with light from above, hairs, and sometimes stripes or patches."""
     noise = mottle(rng, layer.size, cells=7)
     light = 1.06 - 0.16 * np.linspace(0, 1, layer.height)[:, None]
     light = light + 0.06 * mottle(rng, layer.size, cells=90)
@@ -155,13 +163,30 @@ def _coat(rng: np.random.Generator, layer: Image.Image) -> Image.Image:
 
 
 def mottle(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
-    """Smooth noise (H, W) of about -1 to 1, `cells` bumps across."""
+    """Draws smooth noise.
+
+    Args:
+        rng: The generator of the noise.
+        size: (width, height) in pixels.
+        cells: Number of independent values along each side. More give a finer texture.
+
+    Returns:
+        float32 `(height, width)` of about -1 to 1.
+    """
     coarse = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Lighter above 1, darker below."""
+    """Makes a colour lighter or darker.
+
+    Args:
+        colour: Channels in [0, 255].
+        factor: What each channel is multiplied by: above 1 is lighter, below 1 darker.
+
+    Returns:
+        The channels, rounded, at most 255.
+    """
     return tuple(min(255, round(channel * factor)) for channel in colour)
 
 

@@ -1,26 +1,32 @@
-"""Which files of a folder belong together, from their names alone."""
+"""Which files of a folder belong together, decided by their names alone."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from petseg.data.oxford_pets import PET_CLASSES, in_val, name_bucket
+from petseg.data.name_hash import name_bucket
+from petseg.data.oxford_pets import PET_CLASSES, in_val
+from petseg_runtime import validation
+from petseg_runtime.image_io import is_image_name
 
 Pairs = list[tuple[Path, Path]]
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
-# By custom the label of pixels that nobody labelled, for `ignore_class`.
+# By convention the label of pixels that nobody labelled, for `ignore_class`.
 UNLABELLED = 255
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Pairs of image and mask by split, what is wrong with files that have no partner, and labels.
+    """The files of a dataset folder.
 
-    `first_label` is the number that stands for class 0 in the mask files.
+    Attributes:
+        pairs: For each split its pairs of an image file and a mask file.
+        unpaired: For each file that lacks its partner what is wrong, such as "is missing".
+        class_names: Name of each class, in the order of the labels.
+        first_label: The number that stands for class 0 in the mask files.
     """
 
     pairs: dict[str, Pairs]
@@ -35,21 +41,82 @@ class Layout:
 
 
 def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Layout:
-    """The layout of a folder of one's own, or of the official archives as unpacked.
+    """Finds the files of a dataset folder: your own, or the official archives of Oxford-IIIT Pet.
 
-    Raises `FileNotFoundError` when `root` is neither, `ValueError` for bad `class_names`.
+    No file is opened. See `petseg.load_folder` for the layouts.
+
+    Args:
+        root: The folder.
+        class_names: Name of each class in your own masks, in the order of the labels. None for the
+            official archives.
+
+    Returns:
+        The layout.
+
+    Raises:
+        FileNotFoundError: If `root` or one of the folders that it must hold is missing.
+        ValueError: If `class_names` does not fit the folder, or two files differ by the suffix
+            alone.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"`root` must be a folder. Received: {root}.")
-    if (root / "annotations" / "trimaps").is_dir():
-        if class_names is not None:
+    names = resolve_class_names(root, class_names)
+    return _official_layout(root) if _is_official(root) else _own_layout(root, names)
+
+
+def resolve_class_names(
+    root: str | os.PathLike[str], values: Sequence[str] | None, *, name: str = "class_names"
+) -> tuple[str, ...]:
+    """Returns the class names of a dataset folder.
+
+    Args:
+        root: The folder.
+        values: Name of each class in your own masks, in the order of the labels. None for the
+            official archives of Oxford-IIIT Pet.
+        name: The name of the argument that gave `values`, for the error.
+
+    Returns:
+        `values`, or those of Oxford-IIIT Pet.
+
+    Raises:
+        ValueError: If `values` is not None for the official archives, or is not 2 to 255 different
+            names for your own masks.
+    """
+    if _is_official(Path(root).expanduser()):
+        if values is not None:
             raise ValueError(
-                f"`class_names` must be None for the official archives, which {root} holds: theirs "
-                f"are {PET_CLASSES}. Received: {class_names!r}."
+                f"`{name}` must be None for the official archives of Oxford-IIIT Pet, which {root} "
+                f"holds: the classes are {', '.join(PET_CLASSES)}. Received: {values!r}."
             )
-        return _official_layout(root)
-    return _own_layout(root, _checked(class_names))
+        return PET_CLASSES
+    return checked_class_names(name, values)
+
+
+def checked_class_names(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
+    """Checks the class names of your own masks.
+
+    Args:
+        name: The argument's name, for the error.
+        values: What was received.
+
+    Returns:
+        `values` as a tuple.
+
+    Raises:
+        ValueError: If `values` is not 2 to 255 different names.
+    """
+    names = validation.class_names(name, values)
+    if len(names) > UNLABELLED:
+        raise ValueError(
+            f"`{name}` must hold at most {UNLABELLED} names, because label {UNLABELLED} marks "
+            f"unlabelled pixels. Received: {len(names)} names."
+        )
+    return names
+
+
+def _is_official(root: Path) -> bool:
+    return (root / "annotations" / "trimaps").is_dir()
 
 
 def _official_layout(root: Path) -> Layout:
@@ -107,27 +174,15 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             "with both in each, or images/ and annotations/ of the official archives."
         )
     files: dict[str, Path] = {}
-    for path in _files(folder):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in files:
-                raise ValueError(
-                    f"{path} and {files[path.stem].name} have the same name but for the suffix, so "
-                    "that it isn't clear which mask is whose. Rename or remove one."
-                )
-            files[path.stem] = path
+    for path in filter(is_image_name, _files(folder)):
+        if path.stem in files:
+            raise ValueError(
+                f"{path} and {files[path.stem].name} have the same name except for the suffix, so "
+                "images and masks cannot be matched. Rename or remove one."
+            )
+        files[path.stem] = path
     return files
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _checked(class_names: Sequence[str] | None) -> tuple[str, ...]:
-    names = () if class_names is None or isinstance(class_names, str) else tuple(class_names)
-    distinct = {name for name in names if isinstance(name, str)}
-    if not 2 <= len(names) == len(distinct) <= UNLABELLED:
-        raise ValueError(
-            "`class_names` must be two or more different names, in the order of the labels in your "
-            f"masks. Received: {class_names!r}."
-        )
-    return names

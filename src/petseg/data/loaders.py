@@ -1,29 +1,16 @@
-"""The three loaders: Oxford-IIIT Pet, a folder of your own, and drawn pets."""
+"""The three loaders: Oxford-IIIT Pet, a folder of your own, and synthetic pets."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import tensorflow as tf
 
 from petseg.data.folder import folder_examples
+from petseg.data.folder_layout import UNLABELLED, resolve_class_names
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
-from petseg.data.pipeline import Batching, evaluation_batches, training_batches
+from petseg.data.pipeline import Batching
+from petseg.data.splits import Splits, make_splits
 from petseg.data.synthetic import synthetic_examples
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Three datasets of batches `(images, masks)`, and the name of each class in the masks.
-
-    Images are float32 `(N, H, W, 3)` in [0, 255], masks int32 `(N, H, W, 1)`. `train` is in a new
-    order, and augmented anew, each epoch. `val` and `test` are neither.
-    """
-
-    train: tf.data.Dataset
-    val: tf.data.Dataset
-    test: tf.data.Dataset
-    class_names: tuple[str, ...]
 
 
 def load_pets(
@@ -35,15 +22,38 @@ def load_pets(
     augment: bool = True,
     seed: int = 0,
 ) -> Splits:
-    """Oxford-IIIT Pet from `tensorflow_datasets`, downloaded (800 MB) unless it is in `data_dir`.
+    """Loads Oxford-IIIT Pet: 7,349 photos of cats and dogs, with masks.
 
-    Classes are 0 pet, 1 background, 2 border; with `binary` the border counts as pet. `val` is
-    about a tenth of the official trainval list, picked by a hash of the file name; `test` is the
-    official one. Photos are squashed to `image_size`, (height, width). `data_dir` holds
-    `oxford_iiit_pet/`; the default is that of `tensorflow_datasets`. `seed` settles order and
-    augmentation.
+    **Downloads 800 MB** unless the dataset is already in `data_dir`;
+    `petseg.data.oxford_pets.is_prepared` tells. `tensorflow_datasets` downloads and reads it.
 
-    Raises `FileNotFoundError` when the set is neither there nor can be downloaded.
+    The classes are 0 pet, 1 background and 2 border. `val` is about a tenth of the official
+    trainval list, chosen by a hash of the file name, the same on every machine. `test` is the
+    official test list.
+
+    Args:
+        image_size: (height, width) in pixels that images and masks are resized to. The aspect
+            ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
+        batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
+        data_dir: Folder that holds `oxford_iiit_pet/`, or None for the default of
+            `tensorflow_datasets`, `~/tensorflow_datasets`.
+        binary: Whether to merge the border into the pet, which leaves the classes 0 pet and
+            1 background.
+        augment: Whether training images and masks are cropped and flipped at random, and the
+            colour of the images jittered.
+        seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+
+    Returns:
+        The batches of the three splits and their class names. `ignore_class` is None.
+
+    Raises:
+        FileNotFoundError: If the dataset is not there and cannot be downloaded or prepared.
+        ValueError: If an argument is out of its range, or `data_dir` is a file.
+
+    Example:
+        >>> pets = petseg.load_pets(image_size=(128, 128), data_dir="data")
+        >>> model = petseg.unet(class_names=pets.class_names)
+        >>> petseg.finetune(model, pets.train, pets.val)
     """
     batching = Batching(image_size, batch_size, augment, seed)
     return _pet_splits(pet_examples(data_dir), binary, batching)
@@ -59,31 +69,60 @@ def load_folder(
     augment: bool = True,
     seed: int = 0,
 ) -> Splits:
-    """Images and masks of your own, or the official archives of Oxford-IIIT Pet as unpacked.
+    """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
 
-    Your own lie in `root/images` and `root/masks`, matched by name without suffix, or in
-    `root/train/images`, `root/train/masks` and so on for `train`, `val` and `test`. Without these
-    subfolders, a hash of the name puts about 80 % in `train` and 10 % in each of the others. The
-    pixels of a mask, grey values or palette indices, are indices into `class_names`; 255 is passed
-    through, for `ignore_class`.
+    Three layouts are recognized:
 
-    The official archives give what `load_pets` gives, the same `val` included, with neither
-    `class_names` to pass nor `tensorflow_datasets` to prepare; `binary` is for them alone.
+    - `root/images` and `root/masks`, matched by name without suffix. A hash of the name puts about
+      80% of the images in `train` and 10% in each of `val` and `test`. An image stays in its split
+      when others are added.
+    - `root/train/images`, `root/train/masks` and the same for `val` and `test`.
+    - `root/images` and `root/annotations` of the official archives. They give the same splits as
+      `load_pets`, without `tensorflow_datasets`.
 
-    Images are squashed to `image_size`, (height, width). `seed` settles order and augmentation.
-    Raises `FileNotFoundError` for missing folders and files, `ValueError` for bad arguments; a bad
-    file raises when it is read, naming it. `verify_folder` lists all bad files at once.
+    A pixel of your own masks, as grey value or palette index, is an index into `class_names`, or
+    255 where it is unlabelled. Pass `ignore_class=255` to the model.
+
+    Files are read when their batch is. Reading a bad file raises `tf.errors.OpError`, which names
+    it; `petseg.data.verify_folder` lists all bad files at once.
+
+    Args:
+        root: The folder.
+        class_names: Name of each class in your own masks, in the order of the labels: 2 to 255
+            different names. None for the official archives.
+        image_size: (height, width) in pixels that images and masks are resized to. The aspect
+            ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
+        batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
+        binary: Whether to merge the border into the pet. For the official archives only.
+        augment: Whether training images and masks are cropped and flipped at random, and the
+            colour of the images jittered.
+        seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+
+    Returns:
+        The batches of the three splits and their class names. `ignore_class` is 255 for masks of
+        your own, None for the official archives.
+
+    Raises:
+        FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
+        ValueError: If an argument is out of its range or does not fit the folder, two files differ
+            by the suffix alone, or a split is empty.
+
+    Example:
+        >>> streets = petseg.load_folder("streets", class_names=("road", "car", "sky"))
+        >>> model = petseg.unet(
+        ...     3, class_names=streets.class_names, ignore_class=streets.ignore_class
+        ... )
     """
     batching = Batching(image_size, batch_size, augment, seed)
-    examples = folder_examples(root, class_names)
-    if class_names is None:
-        return _pet_splits(examples, binary, batching)
-    if binary:
+    if binary and class_names is not None:
         raise ValueError(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes in your masks instead."
         )
-    return _splits(examples, tuple(class_names), batching)
+    examples = folder_examples(root, class_names)
+    if class_names is None:
+        return _pet_splits(examples, binary, batching)
+    return make_splits(examples, resolve_class_names(root, class_names), UNLABELLED, batching)
 
 
 def synthetic_pets(
@@ -95,10 +134,35 @@ def synthetic_pets(
     augment: bool = True,
     seed: int = 0,
 ) -> Splits:
-    """Drawn cats and dogs on textured backgrounds, 70 % train, 15 % val and 15 % test.
+    """Draws cats and dogs on textured backgrounds, with masks: data without a download.
 
-    For trying things out with no download; the classes are those of `load_pets`. `seed` settles
-    the drawings as well as order and augmentation.
+    For trying things out and for tests; scores on synthetic pets say nothing about photos. The
+    classes are those of `load_pets`: 0 pet, 1 background and 2 border. 70% of the examples are in
+    `train`, 15% in `val` and 15% in `test`.
+
+    Args:
+        num_examples: Number of examples in all splits together, at least 3: one for each split.
+        image_size: (height, width) in pixels that images and masks are resized to. The aspect
+            ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
+        batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
+        binary: Whether to merge the border into the pet, which leaves the classes 0 pet and
+            1 background.
+        augment: Whether training images and masks are cropped and flipped at random, and the
+            colour of the images jittered.
+        seed: Seed of the drawings, of the order of the training examples and of their
+            augmentation, 0 or more.
+
+    Returns:
+        The batches of the three splits and their class names. `ignore_class` is None.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> pets = petseg.synthetic_pets(48, image_size=(64, 96), batch_size=8)
+        >>> images, masks = next(iter(pets.train))
+        >>> images.shape
+        TensorShape([8, 64, 96, 3])
     """
     batching = Batching(image_size, batch_size, augment, seed)
     return _pet_splits(synthetic_examples(num_examples, seed), binary, batching)
@@ -106,18 +170,6 @@ def synthetic_pets(
 
 def _pet_splits(examples: dict[str, tf.data.Dataset], binary: bool, batching: Batching) -> Splits:
     if not binary:
-        return _splits(examples, PET_CLASSES, batching)
+        return make_splits(examples, PET_CLASSES, None, batching)
     merged = {split: border_as_pet(dataset) for split, dataset in examples.items()}
-    return _splits(merged, BINARY_CLASSES, batching)
-
-
-def _splits(
-    examples: dict[str, tf.data.Dataset], class_names: tuple[str, ...], batching: Batching
-) -> Splits:
-    return Splits(
-        train=training_batches(examples["train"], batching),
-        val=evaluation_batches(examples["val"], batching, cache=True),
-        # Read once as a rule, so not worth the memory.
-        test=evaluation_batches(examples["test"], batching, cache=False),
-        class_names=class_names,
-    )
+    return make_splits(merged, BINARY_CLASSES, None, batching)

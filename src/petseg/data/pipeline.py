@@ -6,29 +6,29 @@ An example is a dict of `image` (uint8, `(H, W, 3)`), `mask` (uint8 classes, `(H
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-# Images to crop are cached this much larger, so that a crop of two thirds of one isn't enlarged.
+from petseg.data.augmentation import augment_batch
+from petseg_runtime import validation
+
+# Images to crop are cached this much larger, so that cropping two thirds of one enlarges nothing.
 CROP_MARGIN = 1.25
-
-CROP_AREA = (0.5, 1.0)
-CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
-BRIGHTNESS = 0.1
-CONTRAST = (0.8, 1.2)
-SATURATION = (0.7, 1.3)
-
-# Rec. 601 luma, what `tf.image.rgb_to_grayscale` weighs by.
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How examples become batches: what all loaders take.
+    """How examples become batches: the arguments that all loaders share, checked.
 
-    Raises `ValueError` for what is no size, number or seed.
+    Attributes:
+        image_size: (height, width) in pixels that images and masks are resized to.
+        batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
+        augment: Whether training batches are augmented.
+        seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
     image_size: tuple[int, int]
@@ -37,30 +37,34 @@ class Batching:
     seed: int
 
     def __post_init__(self) -> None:
-        size = self.image_size
-        if not (isinstance(size, Sequence) and len(size) == 2 and all(map(_is_positive, size))):
-            raise ValueError(
-                f"`image_size` must be two positive integers, (height, width). Received: {size!r}."
-            )
-        if not _is_positive(self.batch_size):
-            raise ValueError(
-                f"`batch_size` must be a positive integer. Received: {self.batch_size!r}."
-            )
-        if not (self.seed == 0 or _is_positive(self.seed)):
-            raise ValueError(f"`seed` must be an integer of 0 or more. Received: {self.seed!r}.")
+        checked = {
+            "image_size": validation.image_size("image_size", self.image_size),
+            "batch_size": validation.integer("batch_size", self.batch_size, minimum=1),
+            "seed": validation.integer("seed", self.seed, minimum=0),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.Dataset:
-    """Cached, in a new order each epoch and, with `augment`, augmented anew each epoch.
+    """Makes training batches: cached, shuffled each epoch and, if wanted, augmented each epoch.
 
-    The same `seed` gives the same batches, epoch for epoch: the nth iterator over the dataset is
-    the nth epoch. As ever in `tf.data`, a seed set by `keras.utils.set_random_seed` counts too.
+    The same seed gives the same batches, epoch for epoch: the nth iterator over the dataset is the
+    nth epoch. As always in `tf.data`, the seed of `keras.utils.set_random_seed` counts as well.
+
+    Args:
+        examples: Examples of known number, see the description of this module.
+        batching: Size, number and seed of the batches, and whether they are augmented.
+
+    Returns:
+        Batches `(images, masks)`, see the description of this module.
     """
     scale = CROP_MARGIN if batching.augment else 1.0
     height, width = batching.image_size
     dataset = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
-    # Holding them all costs nothing: the buffer and the cache share their tensors. One more, and
-    # the first batch ends the cache's input: `take` and `next` find it filled ever after.
+    # A buffer for all examples costs nothing: it shares their tensors with the cache. With room for
+    # one more, the first batch reads the cache's input to its end, so that the cache is complete
+    # even after `take` and `next`.
     dataset = dataset.shuffle(int(dataset.cardinality()) + 1, seed=batching.seed)
     dataset = dataset.batch(batching.batch_size)
     if not batching.augment:
@@ -80,7 +84,16 @@ def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.D
 def evaluation_batches(
     examples: tf.data.Dataset, batching: Batching, *, cache: bool
 ) -> tf.data.Dataset:
-    """In the order of `examples`, with no change but the resize."""
+    """Makes batches for validation and test: in the order of the examples, only resized.
+
+    Args:
+        examples: Examples, see the description of this module.
+        batching: Size and number of the batches. Its seed and its augmentation do not apply.
+        cache: Whether the resized examples are kept in memory, for more than one epoch.
+
+    Returns:
+        Batches `(images, masks)`, see the description of this module.
+    """
     dataset = _resized(examples, batching.image_size)
     if cache:
         dataset = dataset.cache()
@@ -91,67 +104,22 @@ def evaluation_batches(
 def resize_example(
     image: tf.Tensor, mask: tf.Tensor, image_size: tuple[int, int]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Squash to `image_size`: the image bilinear and antialiased, the mask by nearest neighbour."""
+    """Resizes an image and its mask to one size. The aspect ratio is not kept.
+
+    The image is resampled bilinearly with antialiasing, the mask by nearest neighbour.
+
+    Args:
+        image: uint8 `(H, W, 3)` in [0, 255].
+        mask: uint8 classes `(H, W, 1)`.
+        image_size: (height, width) in pixels of the result.
+
+    Returns:
+        `(image, mask)`: uint8 `(*image_size, 3)` and `(*image_size, 1)`.
+    """
     image = tf.image.resize(image, image_size, antialias=True)
     image = tf.saturate_cast(tf.round(image), tf.uint8)
     mask = tf.image.resize(mask, image_size, method="nearest")
     return image, mask
-
-
-def augment_batch(
-    images: tf.Tensor, masks: tf.Tensor, *, seed: tf.Tensor, image_size: tuple[int, int]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Random resized crop and left-right flip of images and masks alike; colour jitter of images.
-
-    Takes uint8 of any size, returns float32 and int32 of `image_size`; `seed` (two integers)
-    settles all. One crop-and-resize both crops and flips, and one matmul does all colour: an
-    eighth of the CPU time of Keras's layers for the same, whose state would be shared by the
-    threads of `tf.data` besides.
-    """
-    count = tf.shape(images)[0]
-    draws = tf.unstack(tf.random.stateless_uniform((8, count), seed), num=8)
-    boxes = random_boxes(*draws[:5])
-    indices = tf.range(count)
-    images = tf.image.crop_and_resize(images, boxes, indices, image_size)
-    masks = tf.image.crop_and_resize(masks, boxes, indices, image_size, method="nearest")
-    return jitter_colour(images, *draws[5:]), tf.cast(masks, tf.int32)
-
-
-def random_boxes(
-    area: tf.Tensor, aspect_ratio: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor
-) -> tf.Tensor:
-    """Crop boxes `(N, 4)` as fractions of the image from draws in [0, 1); x1 > x2 flips."""
-    area = _between(area, *CROP_AREA)
-    aspect_ratio = tf.exp(_between(aspect_ratio, *map(math.log, CROP_ASPECT_RATIO)))
-    height = tf.minimum(tf.sqrt(area / aspect_ratio), 1.0)
-    width = tf.minimum(tf.sqrt(area * aspect_ratio), 1.0)
-    y1, x1 = top * (1.0 - height), left * (1.0 - width)
-    y2, x2 = y1 + height, x1 + width
-    flip = flip < 0.5
-    x1, x2 = tf.where(flip, x2, x1), tf.where(flip, x1, x2)
-    # A rounding error beyond the edge would be padded with a row of zeros: class 0 in a mask.
-    return tf.clip_by_value(tf.stack([y1, x1, y2, x2], axis=1), 1e-5, 1.0 - 1e-5)
-
-
-def jitter_colour(
-    images: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor, saturation: tf.Tensor
-) -> tf.Tensor:
-    """Saturation, contrast about mid-grey, then brightness, by draws in [0, 1): an affine map."""
-    brightness = 255.0 * _between(brightness, -BRIGHTNESS, BRIGHTNESS)
-    contrast = _between(contrast, *CONTRAST)
-    saturation = _between(saturation, *SATURATION)[:, None, None]
-    to_grey = tf.tile(tf.constant(LUMA)[:, None], (1, 3))  # (3, 3)
-    matrix = saturation * tf.eye(3) + (1.0 - saturation) * to_grey  # (N, 3, 3)
-    matrix *= contrast[:, None, None]
-    offset = 127.5 * (1.0 - contrast) + brightness
-    shape = tf.shape(images)
-    pixels = tf.reshape(images, (shape[0], -1, 3))
-    pixels = tf.clip_by_value(pixels @ matrix + offset[:, None, None], 0.0, 255.0)
-    return tf.ensure_shape(tf.reshape(pixels, shape), images.shape)
-
-
-def _between(uniform: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    return low + uniform * (high - low)
 
 
 def _resized(examples: tf.data.Dataset, image_size: tuple[int, int]) -> tf.data.Dataset:
@@ -168,13 +136,10 @@ def _to_batch(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    # Its thread outlives the iterator, by up to as long as that took: a second for each validation.
+    # Autotuning keeps a thread that outlives the iterator, by up to as long as the iteration took:
+    # a second for each validation.
     options.autotune.enabled = False
-    # Batches are made side by side. To split each over the cores as well would gain nothing and
+    # Batches are made in parallel. To split each over the cores as well would gain nothing and
     # take them from the training step.
     options.threading.max_intra_op_parallelism = 1
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,4 +1,4 @@
-"""A dataset in figures: how many examples, how large, how much of each class."""
+"""Statistics of a dataset: number of examples, image sizes, share of each class."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from petseg_runtime import validation
+
 # (height, width) in pixels
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """One split: its examples, the share of pixels of each class, and its image sizes.
+    """Statistics of one split.
 
-    Sizes are (height, width), side by side the least, the median and the greatest. Shares add up
-    to less than 1 where pixels are unlabelled.
+    Height and width are taken separately, so an image of exactly one of these sizes need not exist.
+
+    Attributes:
+        examples: Number of examples.
+        class_shares: For each class its share of all pixels, 0 to 1. The shares add up to less
+            than 1 where pixels are unlabelled.
+        smallest: (least height, least width) of the images in pixels.
+        median: (median height, median width) of the images in pixels.
+        largest: (greatest height, greatest width) of the images in pixels.
     """
 
     examples: int
@@ -28,7 +37,20 @@ class SplitSummary:
 def describe(
     examples: Mapping[str, tf.data.Dataset], class_names: Sequence[str]
 ) -> dict[str, SplitSummary]:
-    """Each split of a source's examples, before they are resized, in figures; reads them all."""
+    """Counts examples and classes of each split, at the images' own sizes. Reads all examples.
+
+    Args:
+        examples: For each split a dataset of dicts with `image` (`(H, W, 3)`) and `mask` (uint8
+            classes, `(H, W, 1)`), as `petseg.data.pet_examples` gives them.
+        class_names: Name of each class, in the order of the labels.
+
+    Returns:
+        A summary for each split.
+
+    Raises:
+        ValueError: If a split is empty, or `class_names` is not two or more different names.
+    """
+    class_names = validation.class_names("class_names", class_names)
     return {split: _describe(dataset, class_names) for split, dataset in examples.items()}
 
 
@@ -38,7 +60,12 @@ def _describe(dataset: tf.data.Dataset, class_names: Sequence[str]) -> SplitSumm
         return tf.shape(example["image"])[:2], pixels
 
     measured = dataset.map(measure, num_parallel_calls=tf.data.AUTOTUNE)
-    sizes, pixels = zip(*measured.as_numpy_iterator(), strict=True)
+    every = list(measured.as_numpy_iterator())
+    if not every:
+        raise ValueError(
+            "`examples` must hold at least one example for each split. Received: none."
+        )
+    sizes, pixels = zip(*every, strict=True)
     totals = np.asarray(np.sum(pixels, axis=0, dtype=np.float64))
     shares = totals[: len(class_names)] / totals.sum()
 

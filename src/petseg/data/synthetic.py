@@ -1,27 +1,37 @@
-"""Drawn pets to examples: data for tests and trials, with no download."""
+"""Synthetic pets: drawn images and masks, for tests and for trying things out."""
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFilter
 
 from petseg.data.drawing import FURS, INK, mottle, shade, sketch_pet
+from petseg_runtime import validation
 
 PET, BACKGROUND, BORDER = range(3)
 
-# Drawn this many times larger, then reduced, for smooth outlines.
+# Images are drawn this many times larger and then reduced, for smooth outlines.
 OVERSAMPLING = 2
 
 
 def synthetic_examples(num_examples: int, seed: int) -> dict[str, tf.data.Dataset]:
-    """Examples of `train`, `val` and `test`, drawn as they are read.
+    """Draws synthetic pets, each when it is read.
 
-    Example i of a seed is always the same. Raises `ValueError` when a split would be empty.
+    Example i of a seed is always the same, whatever the number of examples.
+
+    Args:
+        num_examples: Number of examples in all splits together, at least 3: one for each split.
+        seed: Seed of the drawings, 0 or more.
+
+    Returns:
+        For each of "train" (70%), "val" (15%) and "test" (15%) a dataset of dicts: `image` (uint8,
+        `(H, W, 3)`), `mask` (uint8, `(H, W, 1)`, indices into `petseg.PET_CLASSES`) and
+        `file_name`. Sides are 96 to 160 pixels.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
-    if isinstance(num_examples, bool) or not isinstance(num_examples, int) or num_examples < 3:
-        raise ValueError(
-            "`num_examples` must be an integer of 3 or more, so that each split has one. "
-            f"Received: {num_examples!r}."
-        )
+    num_examples = validation.integer("num_examples", num_examples, minimum=3)
+    seed = validation.integer("seed", seed, minimum=0)
     num_held_out = max(1, round(0.15 * num_examples))
     val_start, test_start = num_examples - 2 * num_held_out, num_examples - num_held_out
     return {
@@ -46,10 +56,15 @@ def _drawn(start: int, stop: int, seed: int) -> tf.data.Dataset:
 
 
 def draw_pet(seed: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """One cat or dog: image uint8 `(H, W, 3)`, mask uint8 `(H, W, 1)`, with H and W from 96 to 160.
+    """Draws one cat or dog on a textured background.
 
-    Mask classes are 0 pet, 1 background and 2 border, a ring some pixels wide along the outline.
-    The same `seed` always draws the same pet.
+    Args:
+        seed: One or several integers of 0 or more. The same seed always draws the same pet.
+
+    Returns:
+        `(image, mask)`: uint8 RGB `(H, W, 3)` and uint8 classes `(H, W, 1)`, with H and W from 96
+        to 160. The classes are 0 pet, 1 background and 2 border, a ring a few pixels wide along
+        the outline.
     """
     rng = np.random.default_rng(seed)
     height, width = (int(side) for side in rng.integers(96, 161, size=2))
@@ -74,7 +89,7 @@ def _trimap(coverage: Image.Image) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Mottled wall and floor, with cushions and boxes in the colours of fur to mislead."""
+    """Mottled wall and floor, with cushions and boxes in the colours of fur as distractors."""
     width, height = size
     colours = rng.integers(80, 230, (2, 3))
     wall, floor = 0.6 * colours + 0.4 * colours.mean(axis=1, keepdims=True)  # muted

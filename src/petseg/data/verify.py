@@ -1,6 +1,7 @@
-"""Every bad file of a dataset, listed."""
+"""Finds the bad files of a dataset."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ TRIMAP_LABELS = range(1, 4)
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one file.
+    """One thing that is wrong with one file. `str` gives "file: kind: detail".
 
-    `missing`: without it an image has no mask, or a mask no image. `unreadable`: it can't be
-    decoded. `misaligned`: a mask of another size than its image. `mislabelled`: a mask with labels
-    that stand for no class or, for pets, with no pixel of the pet.
+    Attributes:
+        file: The path of the file, or its name in the records of `tensorflow_datasets`.
+        kind: "missing" if an image has no mask, a mask has no image, or a listed file is not
+            there; "unreadable" if the file cannot be decoded; "misaligned" if a mask differs in
+            size from its image; "mislabelled" if a mask has labels that stand for no class or,
+            for Oxford-IIIT Pet, no pixel of the pet.
+        detail: What is wrong, to be read after the name of the file.
     """
 
     file: str
@@ -33,13 +38,27 @@ class Problem:
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.kind}, {self.detail}"
+        return f"{self.file}: {self.kind}: {self.detail}"
 
 
 def verify_folder(
     root: str | os.PathLike[str], *, class_names: Sequence[str] | None = None
 ) -> list[Problem]:
-    """The problems of all images and masks in a folder, as `load_folder` takes it."""
+    """Opens all images and masks of a folder and lists what is wrong with them.
+
+    Args:
+        root: The folder, as `petseg.load_folder` takes it.
+        class_names: Name of each class in your own masks, in the order of the labels. None for the
+            official archives of Oxford-IIIT Pet.
+
+    Returns:
+        The problems. Empty if every file is good.
+
+    Raises:
+        FileNotFoundError: If `root` or one of the folders that it must hold is missing.
+        ValueError: If `class_names` does not fit the folder, or two files differ by the suffix
+            alone.
+    """
     layout = find_layout(root, class_names)
     unpaired = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
     pairs = [pair for pairs in layout.pairs.values() for pair in pairs]
@@ -49,7 +68,21 @@ def verify_folder(
 
 
 def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Problem]:
-    """The problems of all examples of Oxford-IIIT Pet, as `load_pets` reads it."""
+    """Decodes all examples of Oxford-IIIT Pet and lists what is wrong with them.
+
+    Unless the dataset is already prepared, see `petseg.load_pets`, this downloads 800 MB.
+
+    Args:
+        data_dir: Folder that holds `oxford_iiit_pet/`, or None for the default of
+            `tensorflow_datasets`.
+
+    Returns:
+        The problems. Empty if every example is good.
+
+    Raises:
+        FileNotFoundError: If the dataset is not there and cannot be downloaded or prepared.
+        ValueError: If `data_dir` is a file.
+    """
     builder = prepared_builder(data_dir)
     return [
         problem
@@ -65,7 +98,8 @@ def _pair_problems(image_path: Path, mask_path: Path, layout: Layout) -> Iterato
         try:
             read[path] = reader(path)
         except (ValueError, OSError) as error:
-            yield Problem(str(path), "unreadable", str(error))
+            # The file is named once, by the problem.
+            yield Problem(str(path), "unreadable", str(error).removeprefix(f"{path} "))
     if len(read) == 2:
         labels = read[mask_path]
         yield from _mask_problems(mask_path, labels, read[image_path], layout.labels)
@@ -78,7 +112,7 @@ def _record_problems(
     try:
         image, trimap = decode(record, features)
     except tf.errors.OpError as error:
-        yield Problem(name, "unreadable", error.message)
+        yield Problem(name, "unreadable", f"cannot be decoded: {_without_op(error.message)}")
     else:
         yield from _mask_problems(name, trimap.numpy(), image, TRIMAP_LABELS)
 
@@ -90,3 +124,8 @@ def _mask_problems(
         yield Problem(str(file), kind, detail)
     if expected == TRIMAP_LABELS and not np.any(labels == TRIMAP_LABELS.start):
         yield Problem(str(file), "mislabelled", "has no pixel of the pet")
+
+
+def _without_op(message: str) -> str:
+    """Removes what names TensorFlow's operation from its error message."""
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", message)

@@ -68,7 +68,20 @@ def test_binary_border_is_pet():
         assert set(np.unique(merged)) == {0, 1}
 
 
-@pytest.mark.parametrize("num_examples", [2, 0, -3, 7.0, "9", True])
+@pytest.mark.parametrize("num_examples", [2, 0, -3, 7.0, "9", True, None])
 def test_bad_num_examples(num_examples):
     with pytest.raises(ValueError, match="`num_examples` must be an integer of 3 or more"):
         synthetic_pets(num_examples)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.0, "0", False, None])
+def test_bad_seed(seed):
+    with pytest.raises(ValueError, match="`seed` must be an integer of 0 or more"):
+        synthetic_examples(3, seed)
+
+
+def test_numpy_integers_are_integers():
+    numpy, python = synthetic_examples(np.int64(5), np.uint8(3)), synthetic_examples(5, 3)
+    for split in ("train", "val", "test"):
+        one, other = (next(data[split].as_numpy_iterator()) for data in (numpy, python))
+        np.testing.assert_array_equal(one["image"], other["image"])

@@ -28,7 +28,13 @@ def test_by_hand():
     }
 
 
-def test_drawn_pets():
+def test_synthetic_pets():
     summaries = describe(synthetic_examples(10, seed=0), PET_CLASSES)
     assert [summary.examples for summary in summaries.values()] == [6, 2, 2]
     assert sum(summaries["train"].class_shares.values()) == pytest.approx(1)
+
+
+def test_an_empty_split_is_refused():
+    empty = synthetic_examples(10, seed=0)["train"].take(0)
+    with pytest.raises(ValueError, match="`examples` must hold at least one example"):
+        describe({"train": empty}, PET_CLASSES)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import fill_download_cache
 from PIL import Image
 
 from petseg.data import Problem, verify_folder, verify_pets
@@ -73,6 +72,10 @@ class TestFolder:
             )
             in problems
         )
+        # A message names its file once.
+        photo = damaged_folder / "images" / "Abyssinian_1.jpg"
+        detail = "is not an image of a format that Pillow knows. Replace the file or remove it."
+        assert Problem(str(photo), "unreadable", detail) in problems
 
     def test_own(self, tmp_path):
         for folder in ("images", "masks"):
@@ -89,7 +92,13 @@ class TestFolder:
             ("1.png", "missing"),
             ("2.png", "mislabelled"),
         ]
-        assert str(problems[2]).endswith("2.png: mislabelled, has labels 7, expected 0 to 1 or 255")
+        assert [str(problem) for problem in problems] == [
+            f"{tmp_path / 'images' / '0.png'}: missing: has no file of the same name in "
+            f"{tmp_path / 'masks'}",
+            f"{tmp_path / 'masks' / '1.png'}: missing: has no file of the same name in "
+            f"{tmp_path / 'images'}",
+            f"{tmp_path / 'masks' / '2.png'}: mislabelled: has labels 7, expected 0 to 1 or 255",
+        ]
 
     def test_bad_root(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="`root` must be a folder"):
@@ -100,14 +109,20 @@ class TestPets:
     def test_good(self, pets_dir):
         assert verify_pets(data_dir=pets_dir) == []
 
-    def test_every_bad_example_is_listed(self, damaged_folder, tmp_path):
+    def test_every_bad_example_is_listed(self, damaged_folder, fill_download_cache, tmp_path):
         fill_download_cache(tmp_path, damaged_folder)
-        assert kinds(verify_pets(data_dir=tmp_path)) == {
+        problems = verify_pets(data_dir=tmp_path)
+        assert kinds(problems) == {
             ("Abyssinian_1.jpg", "unreadable"),
             ("american_bulldog_2.jpg", "mislabelled"),
             ("basset_hound_3.jpg", "mislabelled"),
             ("Bengal_40.jpg", "misaligned"),
         }
+        (unreadable,) = (problem for problem in problems if problem.kind == "unreadable")
+        assert str(unreadable) == (
+            "Abyssinian_1.jpg: unreadable: cannot be decoded: Unknown image file format. One of "
+            "JPEG, JPEG XL, PNG, GIF, BMP, WebP required."
+        )
 
     def test_real_set(self, real_pets_dir):
         problems = verify_pets(data_dir=real_pets_dir)

@@ -44,6 +44,7 @@ class TestOfficial:
     def test_loader(self, official_folder):
         splits = load_folder(official_folder, image_size=(32, 48), batch_size=4)
         assert splits.class_names == ("pet", "background", "border")
+        assert splits.ignore_class is None
         images, masks = next(iter(splits.train))
         assert images.shape == (4, 32, 48, 3)
         assert set(np.unique(masks)) == {0, 1, 2}
@@ -51,7 +52,9 @@ class TestOfficial:
         assert binary.class_names == ("pet", "background")
 
     def test_class_names_are_fixed(self, official_folder):
-        with pytest.raises(ValueError, match="`class_names` must be None"):
+        with pytest.raises(
+            ValueError, match=r"`class_names` must be None .*pet, background, border"
+        ):
             load_folder(official_folder, class_names=CLASSES)
 
     def test_missing_files(self, official_folder, tmp_path):
@@ -89,6 +92,7 @@ class TestOwn:
         write_own(tmp_path, 60, labels=[0, 1, 2, 255])
         splits = load_folder(tmp_path, class_names=CLASSES, image_size=(24, 24))
         assert splits.class_names == CLASSES
+        assert splits.ignore_class == 255
         for dataset in (splits.train, splits.val, splits.test):
             _, masks = next(iter(dataset))
             assert set(np.unique(masks)) == {0, 1, 2, 255}
@@ -116,17 +120,25 @@ class TestOwn:
     def test_bad_mask_names_file_and_remedy(self, tmp_path):
         write_own(tmp_path, 60, labels=[0, 3])
         splits = load_folder(tmp_path, class_names=CLASSES)
-        expected = r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. Mend .*verify_folder"
+        expected = r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. Fix .*verify_folder"
         with pytest.raises(tf.errors.OpError, match=expected):
             next(iter(splits.val))
 
     @pytest.mark.parametrize(
-        "class_names", [None, "car", (), ("car",), ("car", "car"), (1, 2), ["a"] * 300]
+        "class_names",
+        [None, "car", (), ("car",), ("car", "car"), (1, 2), ("car", " "), ["a"] * 300],
     )
     def test_bad_class_names(self, class_names, tmp_path):
         write_own(tmp_path, 1)
-        with pytest.raises(ValueError, match="`class_names` must be two or more different names"):
+        with pytest.raises(ValueError, match="`class_names` must hold two or more different names"):
             load_folder(tmp_path, class_names=class_names)
+
+    def test_at_most_255_class_names(self, tmp_path):
+        write_own(tmp_path, 60)
+        names = [f"class {number}" for number in range(256)]
+        assert load_folder(tmp_path, class_names=names[:255]).class_names == tuple(names[:255])
+        with pytest.raises(ValueError, match=r"`class_names` .* at most 255 .*Received: 256"):
+            load_folder(tmp_path, class_names=names)
 
     def test_binary_is_for_pets(self, tmp_path):
         write_own(tmp_path, 60)
@@ -146,6 +158,13 @@ class TestOwn:
         write_own(tmp_path, 1)
         with pytest.raises(ValueError, match="`root` must have images for every split"):
             load_folder(tmp_path, class_names=CLASSES)
+
+    def test_files_of_other_kinds_are_left_out(self, tmp_path):
+        write_own(tmp_path, 60)
+        for name in (".hidden.png", "Thumbs.db", "notes.txt"):
+            (tmp_path / "images" / name).touch()
+        examples = folder_examples(tmp_path, CLASSES)
+        assert sum(len(dataset) for dataset in examples.values()) == 60
 
     def test_mask_without_image(self, tmp_path):
         write_own(tmp_path, 3)
@@ -178,7 +197,7 @@ class TestLabels:
 
     def test_colours_are_no_labels(self, tmp_path):
         Image.fromarray(draw_pet(0)[0]).save(tmp_path / "mask.png")
-        with pytest.raises(ValueError, match=r"mask.png must hold one integer a pixel.*mode RGB"):
+        with pytest.raises(ValueError, match=r"mask.png must hold one integer per pixel.*mode RGB"):
             read_labels(tmp_path / "mask.png")
 
     def test_no_image(self, tmp_path):
@@ -192,6 +211,6 @@ class TestLabels:
         assert mask_faults(np.ones((4, 6, 1)), image, range(1, 4)) == {}
         faults = mask_faults(np.arange(8).reshape(2, 4, 1), image, range(1, 4))
         assert faults == {
-            "misaligned": "is 2 x 4 (H x W), its image 4 x 6",
+            "misaligned": "is 2 x 4 pixels (height x width), but its image is 4 x 6",
             "mislabelled": "has labels 0, 4, 5, 6, 7, expected 1 to 3",
         }

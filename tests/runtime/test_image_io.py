@@ -1,11 +1,12 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from petseg_runtime.image_io import checked_pixels, find_images, read_image
+from petseg_runtime.image_io import checked_pixels, find_images, is_image_name, read_image
 
 
 def save(image, path, **options):
@@ -208,6 +209,19 @@ def folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "is_image"),
+    [("a.jpg", True), ("a.TIFF", True), (".a.jpg", False), ("a.txt", False), ("jpg", False)],
+)
+def test_images_are_told_by_their_names(name, is_image):
+    assert is_image_name(Path("folder") / name) is is_image
+
+
+def test_hidden_files_are_left_out(folder):
+    (folder / ".hidden.png").touch()
+    assert ".hidden.png" not in [path.name for path in find_images(folder)]
 
 
 def test_images_are_found_in_subfolders_and_sorted(folder):

@@ -4,15 +4,18 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import NUM_TEST, NUM_TRAINVAL, fill_download_cache
 
-from petseg.data import load_pets, pet_examples
-from petseg.data.oxford_pets import in_val, name_bucket
+from petseg.data import load_pets, pet_examples, verify_pets
+from petseg.data.name_hash import name_bucket
+from petseg.data.oxford_pets import in_val, is_prepared, pets_folder
+
+# Of the small dataset in tests/conftest.py.
+NUM_TRAINVAL, NUM_TEST = 32, 8
 
 # Those of the trainval list that the hash holds out.
 VAL_NAMES = [b"Abyssinian_21.jpg", b"basset_hound_15.jpg", b"basset_hound_19.jpg"]
 
-# Of Abyssinian_1.jpg and on.
+# Of Abyssinian_1.jpg to Abyssinian_10.jpg.
 BUCKETS = [9, 7, 8, 8, 5, 7, 8, 0, 6, 9]
 
 
@@ -72,6 +75,7 @@ def test_data_dir_with_version_3_only(pets_dir, tmp_path):
     shutil.copytree(pets_dir / "oxford_iiit_pet" / "4.0.0", old)
     info = json.loads((old / "dataset_info.json").read_text())
     (old / "dataset_info.json").write_text(json.dumps({**info, "version": "3.2.0"}))
+    assert is_prepared(tmp_path)
     assert sorted(names(pet_examples(tmp_path)["val"])) == VAL_NAMES
     assert [path.name for path in old.parent.iterdir()] == ["3.2.0"]
 
@@ -82,12 +86,24 @@ def test_prepared_data_are_only_read(pets_dir):
     assert sorted(pets_dir.rglob("*")) == before
 
 
-def test_prepares_what_is_not_there(official_folder, tmp_path):
+def test_prepares_what_is_not_there(official_folder, fill_download_cache, tmp_path):
     fill_download_cache(tmp_path, official_folder)
+    assert not is_prepared(tmp_path)
+    assert not (tmp_path / "oxford_iiit_pet").exists()  # To ask prepares nothing.
     assert len(pet_examples(tmp_path)["test"]) == NUM_TEST
+    assert is_prepared(tmp_path)
 
 
-def test_failed_preparation_names_the_remedy(official_folder, tmp_path):
+def test_is_prepared_and_where(pets_dir, tmp_path):
+    assert is_prepared(pets_dir)
+    assert is_prepared(str(pets_dir))
+    assert pets_folder(pets_dir) == pets_dir / "oxford_iiit_pet"
+    assert not is_prepared(tmp_path / "nowhere")
+    assert pets_folder(tmp_path / "nowhere") == tmp_path / "nowhere" / "oxford_iiit_pet"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_failed_preparation_names_the_remedy(official_folder, fill_download_cache, tmp_path):
     fill_download_cache(tmp_path, official_folder)
     (listing,) = tmp_path.glob("downloads/extracted/*/annotations/trainval.txt")
     listing.unlink()
@@ -99,8 +115,9 @@ def test_failed_preparation_names_the_remedy(official_folder, tmp_path):
 def test_data_dir_is_a_file(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(ValueError, match="`data_dir` must be a folder"):
-        load_pets(data_dir=file)
+    for function in (load_pets, verify_pets, is_prepared, pets_folder):
+        with pytest.raises(ValueError, match="`data_dir` must be a folder"):
+            function(data_dir=file)
 
 
 def test_real_set(real_pets_dir):
