@@ -19,6 +19,7 @@ const waiting = new Map(); // requests by number
 let records = [];
 let runtimeBytes = 0;
 let requests = 0;
+let reads = 0;
 let photo = null; // the pixels of the last photo
 let shown = null; // the photo, its mask, and the record of the model that made it
 
@@ -62,20 +63,21 @@ async function predict() {
   if (!photo) return;
   const pixels = photo;
   const record = records[element("model").selectedIndex];
-  const mine = requests + 1;
+  const [read, request] = [reads, requests + 1];
+  const latest = () => read === reads && request === requests; // no other photo or model came after
   element("progress").removeAttribute("value"); // it moves to and fro until bytes are counted
   element("doing").textContent = "Segmenting the photo";
   state("busy", "Segmenting the photo.");
   try {
     const { mask, seen, milliseconds } = await ask(record, pixels);
-    if (mine !== requests) return; // another photo or model came after it
+    if (!latest()) return;
     shown = { photo: pixels, mask, record };
     draw();
     describe(record, mask);
     const [height, width] = seen;
     state("ready", `${Math.round(milliseconds)} ms at ${width} x ${height}.`);
   } catch (error) {
-    if (mine === requests) state("failed", `The model cannot be run: ${error.message}`);
+    if (latest()) state("failed", `The model cannot be run: ${error.message}`);
   }
 }
 
@@ -161,31 +163,42 @@ function pixelsOf(picture) {
 }
 
 async function show(source) {
+  const mine = ++reads;
+  element("progress").removeAttribute("value");
+  element("doing").textContent = "Reading the photo";
+  state("busy", "Reading the photo.");
+  let pixels;
   try {
-    photo = pixelsOf(source instanceof Blob ? await createImageBitmap(source) : source);
+    if (source instanceof HTMLImageElement) await source.decode();
+    pixels = pixelsOf(source instanceof Blob ? await createImageBitmap(source) : source);
   } catch (error) {
-    return state("failed", `This file cannot be read as an image: ${error.message}`);
+    if (mine === reads) state("failed", `This file cannot be read as an image: ${error.message}`);
+    return;
   }
+  if (mine !== reads) return; // another photo came after it
+  photo = pixels;
   shown = null;
   element("legend").replaceChildren();
   element("save").disabled = true;
   canvas.classList.remove("clear");
   put(photo); // at once, until the mask is there
-  return predict();
+  await predict();
 }
 
-async function showSample(button) {
+function press(button) {
   for (const other of element("samples").children) {
     other.setAttribute("aria-pressed", String(other === button));
   }
-  const image = button.firstElementChild;
-  await image.decode();
-  await show(image);
+}
+
+function showSample(button) {
+  press(button);
+  return show(button.firstElementChild);
 }
 
 function showFile(file) {
   if (!file) return;
-  for (const button of element("samples").children) button.setAttribute("aria-pressed", "false");
+  press(null);
   show(file);
 }
 
