@@ -173,6 +173,12 @@ def test_navigation_opens_on_a_phone(open_page):
         assert link.evaluate(inside), path
     link.click()
     page.wait_for_url("**/try/")
+    # And by keyboard.
+    button = page.locator("label.md-header__button[for='__drawer']")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    assert page.locator("nav.md-nav--primary a").first.evaluate(inside)
 
 
 def test_wide_tables_scroll_in_their_box_beside_their_first_column(open_page):

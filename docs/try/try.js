@@ -51,6 +51,7 @@ function state(name, text) {
 }
 
 function showProgress(loaded, total) {
+  element("status").textContent = "Loading the model.";
   const percent = Math.round((100 * loaded) / total);
   element("progress").value = loaded / total;
   element("doing").textContent =
