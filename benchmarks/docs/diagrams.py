@@ -1,158 +1,256 @@
-"""Draws the networks' diagrams for docs/models.md: `diagrams.py`, into docs/figures.
+"""Draws the diagrams of the architectures and the site's icon into docs/figures: `diagrams.py`.
 
-Height is resolution: a box at stride 4 is half as high as one at stride 2. Orange is the encoder,
-blue the decoder, grey what only moves values about.
+The images of a figure flow down the encoder and up the decoder. Boxes in one row have the same
+resolution, and boxes get narrower with the resolution. A figure is 360 units wide, the width of a
+phone, so that its text has the size of the page's text there.
 """
 
-import itertools
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "docs" / "figures"
-COLOURS = {"encoder": "#f0821e", "decoder": "#2f8fc4", "move": "#8a919c"}
-GREY = "#7d8590"  # read on white and on black
-WIDTH, GAP, MIDDLE = 74, 26, 105
-HEIGHTS = {1: 150, 2: 122, 4: 96, 8: 74, 16: 54, 32: 38, "pool": 26}
+FOLDER = Path(__file__).parents[2] / "docs" / "figures"
+# White text on these has a contrast of at least 4.5; the boxes stand out on white and on black.
+FILLS = {"encoder": "#b45309", "decoder": "#1f6f9f", "image": "#5c6470"}
+GREY = "#7a828e"  # lines and text outside the boxes: readable on white and on black
+WIDTH = 360
+LEFT, CENTER, RIGHT = 92, 180, 268  # columns
+ROW, BOX = 50, 32  # distance of two rows, height of a box
+BOX_WIDTHS = {1: 150, 2: 138, 4: 126, 8: 114, 16: 102, 32: 90}  # by stride
+TIMES = "\u00d7"
 
 
-class Diagram:
-    """Boxes from left to right, and arrows between them."""
+class Figure:
+    """Boxes and arrows at given places, on a grid of rows."""
 
-    def __init__(self):
-        self.parts, self.places, self.right = [], {}, 8
+    def __init__(self, title: str):
+        self.title = title
+        self.boxes: list[str] = []
+        self.lines: list[str] = []
+        self.bottom = 0.0
 
-    def box(self, name, stride, kind, text, column=None, y=MIDDLE):
-        """A box in the next column, or below another in the same."""
-        x = self.right if column is None else self.places[column][0]
-        height = HEIGHTS[stride]
-        self.places[name] = (x, y, height)
-        self.right = max(self.right, x + WIDTH + GAP)
-        self.parts.append(
-            f'<rect x="{x}" y="{y - height / 2}" width="{WIDTH}" height="{height}" rx="5" '
-            f'fill="{COLOURS[kind]}"/>'
-        )
+    def box(self, kind: str, text: str, x: float, row: float, width: float, font: int = 14):
+        """A box around `(x, row)`; the text has one line or two."""
+        y = middle(row)
         lines = text.split("\n")
-        for row, line in enumerate(lines):
-            below = y + 4 + 13 * (row - (len(lines) - 1) / 2)
-            self.parts.append(
-                f'<text x="{x + WIDTH / 2}" y="{below}" fill="#fff" text-anchor="middle">{line}'
-                "</text>"
+        height = BOX if len(lines) == 1 else BOX + 8
+        self.bottom = max(self.bottom, y + height / 2)
+        self.boxes.append(
+            f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width:g}" '
+            f'height="{height}" rx="6" fill="{FILLS[kind]}"/>'
+        )
+        for index, line in enumerate(lines):
+            baseline = y + 5 + 16 * (index - (len(lines) - 1) / 2)
+            self.boxes.append(
+                f'<text x="{x:g}" y="{baseline:g}" font-size="{font}" fill="#fff" '
+                f'text-anchor="middle">{line}</text>'
             )
 
-    def encoder(self, *strides):
-        self.box("image", 1, "move", "image")
-        for stride in strides:
-            self.box(f"e{stride}", stride, "encoder", f"stride {stride}")
-        for start, end in itertools.pairwise(["image", *(f"e{stride}" for stride in strides)]):
-            self.arrow(start, end)
+    def line(self, *points: tuple[float, float], arrow: bool = True, dashed: bool = False):
+        """A line through the points, which ends in an arrow head."""
+        path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+        head = ' marker-end="url(#head)"' if arrow else ""
+        dashes = ' stroke-dasharray="5 4"' if dashed else ""
+        self.lines.append(f'<path d="{path}"{dashes}{head}/>')
 
-    def arrow(self, start, end):
-        (x1, y1, _), (x2, y2, _) = self.places[start], self.places[end]
-        self.parts.append(
-            f'<path d="M{x1 + WIDTH + 2} {y1} L{x2 - 3} {y2}" class="line" marker-end="url(#tip)"/>'
+    def down(self, x: float, row: int):
+        """An arrow from the box in `row` to that in the row below."""
+        self.line((x, middle(row) + BOX / 2), (x, middle(row + 1) - BOX / 2 - 2))
+
+    def up(self, x: float, row: float, to: float):
+        self.line((x, middle(row) - BOX / 2), (x, middle(to) + BOX / 2 + 2))
+
+    def across(self, row: float, start: float, end: float, dashed: bool = False):
+        """An arrow to the right, from `start` to `end`."""
+        self.line((start, middle(row)), (end - 2, middle(row)), dashed=dashed)
+
+    def label(self, text: str, x: float, row: float):
+        """Text above a horizontal line."""
+        y = middle(row) - 6
+        self.lines.append(
+            f'<text x="{x:g}" y="{y:g}" font-size="13" fill="{GREY}" stroke="none" '
+            f'text-anchor="middle">{text}</text>'
         )
 
-    def skip(self, start, end, depth):
-        """An arrow that passes below everything between."""
-        (x1, y1, h1), (x2, y2, h2) = self.places[start], self.places[end]
-        x1, x2 = x1 + WIDTH / 2, x2 + WIDTH / 2
-        y = MIDDLE + HEIGHTS[1] / 2 + 12 * depth
-        self.parts.append(
-            f'<path d="M{x1} {y1 + h1 / 2 + 2} V{y} H{x2} V{y2 + h2 / 2 + 5}" class="line" '
-            'marker-end="url(#tip)"/>'
-        )
+    def encoder(self, strides: tuple[int, ...], x: float = LEFT):
+        """The image and the stages of the backbone, one below the other."""
+        self.box("image", "image", x, 0, BOX_WIDTHS[1])
+        for row, stride in enumerate(strides, start=1):
+            self.box("encoder", f"stride {stride}", x, row, BOX_WIDTHS[stride])
+            self.down(x, row - 1)
 
-    def save(self, name, height):
-        width = self.right - GAP + 8
+    def skip(self, stride: int, row: int, dashed: bool = False):
+        """The features of the encoder that the decoder reads at the same resolution."""
+        half = BOX_WIDTHS[stride] / 2
+        self.across(row, LEFT + half, RIGHT - half, dashed)
+
+    def logits(self, x: float, row: float):
+        self.box("decoder", "logits, resized", x, row, BOX_WIDTHS[1])
+
+    def save(self, name: str):
+        y = self.bottom + 26
+        legend = "".join(
+            f'<rect x="{x}" y="{y - 10:g}" width="12" height="12" rx="3" fill="{FILLS[kind]}"/>'
+            f'<text x="{x + 18}" y="{y:g}" font-size="13" fill="{GREY}">{kind}</text>'
+            for kind, x in (("encoder", 92), ("decoder", 196))
+        )
+        height = y + 12
         text = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" font-family="system-ui, sans-serif" '
-            'font-size="11.5">\n'
-            f"<style>.line {{ fill: none; stroke: {GREY}; stroke-width: 1.6 }}</style>\n"
-            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" '
-            f'markerHeight="6" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{GREY}"/></marker>'
-            "</defs>\n" + "\n".join(self.parts) + "\n</svg>\n"
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
+            f'width="{WIDTH}" height="{height:g}" font-family="system-ui, sans-serif" role="img">\n'
+            f"<title>{self.title}</title>\n"
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
+            'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
+            f'<path d="M0 0 L8 4 L0 8 z" fill="{GREY}"/></marker></defs>\n'
+            f'<g fill="none" stroke="{GREY}" stroke-width="1.6">\n'
+            + "\n".join(self.lines)
+            + "\n</g>\n"
+            + "\n".join(self.boxes)
+            + f"\n{legend}\n</svg>\n"
         )
         (FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
+def middle(row: float) -> float:
+    """The middle of a row, from the top."""
+    return 22 + ROW * row
+
+
 def unet():
-    figure = Diagram()
-    figure.encoder(2, 4, 8, 16, 32)
-    for step, stride in enumerate((16, 8, 4), start=1):
-        figure.box(f"d{stride}", stride, "decoder", f"join\n3 {chr(215)} 3")
-        figure.arrow("e32" if step == 1 else f"d{2 * stride}", f"d{stride}")
-        figure.skip(f"e{stride}", f"d{stride}", step)
-    figure.box("logits", 1, "decoder", "logits,\nresized")
-    figure.arrow("d4", "logits")
-    figure.save("unet", 228)
+    figure = Figure("U-Net")
+    figure.encoder((2, 4, 8, 16, 32))
+    for stride, row in ((16, 4), (8, 3), (4, 2)):
+        figure.box("decoder", f"join, 3 {TIMES} 3", RIGHT, row, BOX_WIDTHS[stride])
+        figure.skip(stride, row)
+    figure.line(
+        (LEFT + BOX_WIDTHS[32] / 2, middle(5)),
+        (RIGHT, middle(5)),
+        (RIGHT, middle(4) + BOX / 2 + 2),
+    )
+    figure.up(RIGHT, 4, 3)
+    figure.up(RIGHT, 3, 2)
+    figure.up(RIGHT, 2, 0)
+    figure.logits(RIGHT, 0)
+    figure.save("unet")
 
 
 def fcn():
-    figure = Diagram()
-    figure.encoder(2, 4, 8, 16, 32)
-    figure.box("d32", 32, "decoder", "scores")
-    figure.arrow("e32", "d32")
-    for step, stride in enumerate((16, 8), start=1):
-        figure.box(f"d{stride}", stride, "decoder", "add\nscores")
-        figure.arrow(f"d{2 * stride}", f"d{stride}")
-        figure.skip(f"e{stride}", f"d{stride}", step)
-    figure.box("logits", 1, "decoder", "logits,\nresized")
-    figure.arrow("d8", "logits")
-    figure.save("fcn", 216)
+    figure = Figure("FCN-8")
+    figure.encoder((2, 4, 8, 16, 32))
+    for stride, row in ((32, 5), (16, 4), (8, 3)):
+        text = "scores" if stride == 32 else "add scores"
+        figure.box("decoder", text, RIGHT, row, BOX_WIDTHS[stride])
+        figure.skip(stride, row)
+    figure.up(RIGHT, 5, 4)
+    figure.up(RIGHT, 4, 3)
+    figure.up(RIGHT, 3, 0)
+    figure.logits(RIGHT, 0)
+    figure.save("fcn")
 
 
 def segnet():
-    figure = Diagram()
-    figure.encoder(2, 4, 8, 16)
-    for step, stride in enumerate((8, 4), start=1):
-        figure.box(f"u{stride}", stride, "move", "unpool to\nthe maxima")
-        figure.arrow("e16" if step == 1 else f"d{2 * stride}", f"u{stride}")
-        figure.skip(f"e{stride}", f"u{stride}", step)
-        figure.box(f"d{stride}", stride, "decoder", f"3 {chr(215)} 3")
-        figure.arrow(f"u{stride}", f"d{stride}")
-    figure.box("logits", 1, "decoder", "logits,\nresized")
-    figure.arrow("d4", "logits")
-    figure.save("segnet", 216)
+    figure = Figure("SegNet")
+    figure.encoder((2, 4, 8, 16))
+    width = 116
+    for stride, row in ((8, 3), (4, 2)):
+        start, end = LEFT + BOX_WIDTHS[stride] / 2, RIGHT - width / 2
+        figure.box("decoder", f"unpool, 3 {TIMES} 3", RIGHT, row, width)
+        figure.across(row, start, end, dashed=True)
+        figure.label("indices", (start + end) / 2 - 2, row)
+    figure.line(
+        (LEFT + BOX_WIDTHS[16] / 2, middle(4)),
+        (RIGHT, middle(4)),
+        (RIGHT, middle(3) + BOX / 2 + 2),
+    )
+    figure.up(RIGHT, 3, 2)
+    figure.up(RIGHT, 2, 0)
+    figure.logits(RIGHT, 0)
+    figure.save("segnet")
 
 
-def pyramid(figure, source, branches):
-    """Branches in one column, one above the other, that are joined in the next."""
-    first = branches[0]
-    for row, text in enumerate(branches):
-        y = MIDDLE + 36 * (row - (len(branches) - 1) / 2)
-        figure.box(text, "pool", "decoder", text, column=None if text == first else first, y=y)
-        figure.arrow(source, text)
-    figure.box("join", 8, "decoder", "join")
-    for text in branches:
-        figure.arrow(text, "join")
+def branches(
+    figure: Figure,
+    texts: list[str],
+    source: tuple[float, float],
+    row: float,
+    span: tuple[float, float],
+    gap: float = 7,
+) -> float:
+    """Parallel branches side by side in `row`, which read the box above at `(x, row)` of `source`.
+
+    The lines to the branches share a rail above them, and the lines from them one below: arrows
+    that all meet in one point are hard to tell apart. Returns the height of the rail below.
+    """
+    first, last = span
+    width = (last - first - gap * (len(texts) - 1)) / len(texts)
+    places = [first + width / 2 + index * (width + gap) for index in range(len(texts))]
+    tall = max(BOX if "\n" not in text else BOX + 8 for text in texts)
+    above, below = middle(row) - tall / 2 - 14, middle(row) + tall / 2 + 12
+    x, source_row = source
+    figure.line((x, middle(source_row) + BOX / 2), (x, above), arrow=False)
+    ends = [*places, x]
+    figure.line((min(ends), above), (max(ends), above), arrow=False)
+    figure.line((places[0], below), (places[-1], below), arrow=False)
+    for x, text in zip(places, texts, strict=True):
+        half = (BOX if "\n" not in text else BOX + 8) / 2
+        figure.box("decoder", text, x, row, width, font=13)
+        figure.line((x, above), (x, middle(row) - half - 2))
+        figure.line((x, middle(row) + half), (x, below), arrow=False)
+    return below
 
 
 def pspnet():
-    figure = Diagram()
-    figure.encoder(2, 4, 8)
-    figure.box("e8d", 8, "encoder", "stride 8,\ndilated")
-    figure.arrow("e8", "e8d")
-    cells = ["1", "2", "3", "6"]
-    pyramid(figure, "e8d", [f"{n} {chr(215)} {n} cells" for n in cells])
-    figure.skip("e8d", "join", 1)
-    figure.box("logits", 1, "decoder", "logits,\nresized")
-    figure.arrow("join", "logits")
-    figure.save("pspnet", 204)
+    figure = Figure("PSPNet")
+    figure.encoder((2, 4, 8), x=CENTER)
+    figure.box("encoder", "stride 8, dilated", CENTER, 4, 126)
+    figure.down(CENTER, 3)
+    cells = [f"{n} {TIMES} {n}\ncells" for n in (1, 2, 3, 6)]
+    below = branches(figure, cells, (CENTER, 4), 5.3, (8, 352), gap=16)
+    figure.box("decoder", "join", CENTER, 6.6, BOX_WIDTHS[8])
+    # The features themselves pass between the second and the third branch.
+    figure.line((CENTER, middle(4) + BOX / 2), (CENTER, middle(6.6) - BOX / 2 - 2))
+    assert below < middle(6.6) - BOX / 2
+    figure.line((CENTER, middle(6.6) + BOX / 2), (CENTER, middle(7.6) - BOX / 2 - 2))
+    figure.logits(CENTER, 7.6)
+    figure.save("pspnet")
 
 
 def deeplabv3_plus():
-    figure = Diagram()
-    figure.encoder(2, 4, 8, 16)
-    pyramid(figure, "e16", [f"1 {chr(215)} 1", "rate 6", "rate 12", "rate 18", "image mean"])
-    figure.box("d4", 4, "decoder", f"join\n3 {chr(215)} 3, twice")
-    figure.arrow("join", "d4")
-    figure.skip("e4", "d4", 1)
-    figure.box("logits", 1, "decoder", "logits,\nresized")
-    figure.arrow("d4", "logits")
-    figure.save("deeplabv3_plus", 204)
+    figure = Figure("DeepLabV3+")
+    figure.encoder((2, 4, 8, 16))
+    texts = [f"1 {TIMES} 1", "rate\n6", "rate\n12", "rate\n18", "image\nmean"]
+    first, last, lane = 8, 312, 338
+    below = branches(figure, texts, (LEFT, 4), 5.3, (first, last))
+    center = (first + last) / 2
+    figure.box("decoder", "join", center, 6.6, BOX_WIDTHS[16])
+    figure.line((center, below), (center, middle(6.6) - BOX / 2 - 2))
+    # From there up to stride 4, beside the branches.
+    figure.line(
+        (center + BOX_WIDTHS[16] / 2, middle(6.6)),
+        (lane, middle(6.6)),
+        (lane, middle(2) + BOX / 2 + 2),
+    )
+    width = 150
+    figure.box("decoder", f"join, 3 {TIMES} 3 twice", RIGHT, 2, width)
+    figure.across(2, LEFT + BOX_WIDTHS[4] / 2, RIGHT - width / 2)
+    figure.line((RIGHT, middle(2) - BOX / 2), (RIGHT, middle(0) + BOX / 2 + 2))
+    figure.logits(RIGHT, 0)
+    figure.save("deeplabv3_plus")
+
+
+def icon():
+    """A paw in the colour of the encoder, for the tab of the browser."""
+    toes = ((12, 27, 5), (25, 14, 6), (39, 14, 6), (52, 27, 5))
+    ellipses = "".join(
+        f'<ellipse cx="{x}" cy="{y}" rx="{r}" ry="{1.35 * r:g}"/>' for x, y, r in toes
+    )
+    pad = "M32 28c9 0 19 13 19 21 0 6-5 8-9 8-4 0-6-2-10-2s-6 2-10 2c-4 0-9-2-9-8 0-8 10-21 19-21z"
+    text = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" '
+        f'fill="{FILLS["encoder"]}">{ellipses}<path d="{pad}"/></svg>\n'
+    )
+    (FOLDER / "favicon.svg").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus):
+    for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus, icon):
         draw()

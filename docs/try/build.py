@@ -1,8 +1,9 @@
-"""Puts what the page "Try it" loads into `docs/try/built`: the runtime, the networks, samples.
+"""Builds the files that the page "Try it" loads, into `docs/try/built`.
 
     python docs/try/build.py
 
-The runtime is the npm package of `package-lock.json`; the networks are those that ship with petseg.
+The folder holds the runtime, which is the npm package of `package-lock.json`, an exported ONNX
+file of each pretrained model and, beside it, its record: the model's ModelInfo and its colours.
 """
 
 import json
@@ -10,25 +11,33 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 import petseg
-from petseg.pretrained import read_card, pretrained_models
-from petseg_runtime.overlays import COLOURS
+from petseg.pretrained import pretrained_models, read_card
+from petseg_runtime.palette import class_colours
 
 HERE = Path(__file__).parent
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-PHOTOS = HERE.parent / "results" / "dataset" / "photos.jpg"  # squares in a row
 
 
 def main() -> None:
     built = HERE / "built"
     shutil.rmtree(built, ignore_errors=True)
     built.mkdir()
+    copy_runtime(built)
+    records = [export_model(name, built) for name in pretrained_models()]
+    records.sort(key=lambda record: -record["mean_iou"])
+    names = [Path(record["file"]).stem for record in records]
+    index = {"runtime_bytes": (built / RUNTIME[1]).stat().st_size, "models": names}
+    write(built / "index.json", index)
+
+
+def copy_runtime(built: Path) -> None:
+    """Copies the runtime out of the npm package."""
     npm = shutil.which("npm")
     if npm is None:
-        raise SystemExit("npm, which comes with Node.js, is needed to fetch the runtime.")
+        raise SystemExit("docs/try/build.py needs npm, which comes with Node.js.")
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
@@ -36,29 +45,27 @@ def main() -> None:
         subprocess.run(command, cwd=folder, check=True)
         for name in RUNTIME:
             shutil.copy(Path(folder) / "node_modules" / "onnxruntime-web" / "dist" / name, built)
-    networks = []
-    for name in pretrained_models():
-        card = read_card(name)
-        model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
-        path = petseg.export(model, built / f"{name}.onnx")
-        networks.append(
-            {
-                "name": name,
-                "file": path.name,
-                "size": card["image_size"],
-                "classes": card["class_names"],
-                "colours": COLOURS[: len(card["class_names"])],
-                "mean_iou": card["test"]["mean_iou"],
-            }
-        )
-    networks.sort(key=lambda network: -network["mean_iou"])
-    (built / "networks.json").write_text(json.dumps(networks, indent=2) + "\n", encoding="utf-8")
-    with Image.open(PHOTOS) as photos:
-        side = photos.height
-        for place in range(photos.width // side):
-            corner = place * side
-            photo = photos.crop((corner, 0, corner + side, side))
-            photo.save(built / f"pet-{place + 1}.png")
+
+
+def export_model(name: str, built: Path) -> dict[str, Any]:
+    """Exports a pretrained model, and writes its record beside the file."""
+    card = read_card(name)
+    model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
+    path = petseg.export(model, built / f"{name}.onnx")
+    info = petseg.model_info(model)
+    record = {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "mean_iou": card["test"]["mean_iou"],
+        "colours": class_colours(info.class_names),
+        "info": info.to_dict(),
+    }
+    write(path.with_suffix(".json"), record)
+    return record
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,195 +1,226 @@
-// A photo to its mask in the browser, as petseg.predict does it: resize, network, resize, argmax.
+// The page "Try it": takes a photo, asks the worker for its mask, and draws the two.
+//
+// All that is known of a model comes from its record, built/MODEL.json (see build.py).
 
-import * as ort from "./built/ort.wasm.bundle.min.mjs";
-
-const LONGEST_SIDE = 1600; // of a picture here; larger photos are made smaller
-const BACKGROUND = "background";
+const LONGEST_SIDE = 1600; // larger photos are reduced
+const HATCH = 8; // distance of the lines over ignored pixels
+const HATCH_COLOUR = [128, 128, 128];
 
 const element = (id) => document.getElementById(id);
-const canvas = element("canvas");
-const networks = await (await fetch(new URL("./built/networks.json", import.meta.url))).json();
-const sessions = new Map();
-let shown = null; // the photo, its mask, and the network that made it
-
-ort.env.wasm.numThreads = 1; // more need headers that a static page cannot send
-ort.env.wasm.wasmPaths = {
-  wasm: new URL("./built/ort-wasm-simd-threaded.wasm", import.meta.url).href,
+const fetchJson = async (name) => {
+  const response = await fetch(new URL(`./built/${name}`, import.meta.url));
+  if (!response.ok) throw new Error(`${name}: ${response.status} ${response.statusText}`);
+  return response.json();
 };
 
-function session(network) {
-  if (!sessions.has(network.file)) {
-    const file = new URL(`./built/${network.file}`, import.meta.url).href;
-    sessions.set(network.file, ort.InferenceSession.create(file));
-  }
-  return sessions.get(network.file);
-}
+const canvas = element("canvas");
+const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+const waiting = new Map(); // requests by number
+let records = [];
+let runtimeBytes = 0;
+let requests = 0;
+let reads = 0;
+let photo = null; // the pixels of the last photo
+let shown = null; // the photo, its mask, and the record of the model that made it
 
-// For each new position along a line: where its triangle begins, and the weights from there on.
-function triangles(from, to) {
-  const scale = from / to;
-  const support = Math.max(scale, 1);
-  return Array.from({ length: to }, (_, position) => {
-    const center = (position + 0.5) * scale;
-    const begin = Math.max(0, Math.floor(center - support + 0.5));
-    const end = Math.min(from, Math.floor(center + support + 0.5));
-    const weights = Array.from({ length: end - begin }, (_, k) =>
-      Math.max(0, 1 - Math.abs((begin + k - center + 0.5) / support)),
-    );
-    const sum = weights.reduce((a, b) => a + b);
-    return { begin, weights: weights.map((weight) => weight / sum) };
+worker.addEventListener("message", ({ data }) => {
+  if (data.total) return showProgress(data.loaded, data.total);
+  const { resolve, reject } = waiting.get(data.id);
+  waiting.delete(data.id);
+  return data.error ? reject(new Error(data.error)) : resolve(data);
+});
+worker.addEventListener("error", ({ message }) => {
+  for (const { reject } of waiting.values()) reject(new Error(message ?? "the worker stopped"));
+  waiting.clear();
+});
+
+// What the worker finds.
+function ask(record, pixels) {
+  const id = ++requests;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, record, runtimeBytes, photo: pixels });
   });
 }
 
-// Bilinear and, when it shrinks, antialiased: Pillow's. Channels last.
-function resize(pixels, [height, width], [newHeight, newWidth], channels) {
-  const columns = triangles(width, newWidth);
-  const rows = triangles(height, newHeight);
-  const wide = new Float32Array(height * newWidth * channels);
+// `busy`, `ready` or `failed`, with the text of the status line.
+function state(name, text) {
+  element("try").dataset.state = name;
+  element("status").textContent = text;
+  element("busy").hidden = name === "ready" || name === "failed";
+}
+
+function showProgress(loaded, total) {
+  element("status").textContent = "Loading the model.";
+  const percent = Math.round((100 * loaded) / total);
+  element("progress").value = loaded / total;
+  element("doing").textContent =
+    percent < 100
+      ? `Loading the model: ${percent} % of ${Math.round(total / 1e6)} MB`
+      : "Starting the model";
+}
+
+async function predict() {
+  if (!photo) return;
+  const pixels = photo;
+  const record = records[element("model").selectedIndex];
+  const [read, request] = [reads, requests + 1];
+  const latest = () => read === reads && request === requests; // no other photo or model came after
+  element("progress").removeAttribute("value"); // it moves to and fro until bytes are counted
+  element("doing").textContent = "Segmenting the photo";
+  state("busy", "Segmenting the photo.");
+  try {
+    const { mask, seen, milliseconds } = await ask(record, pixels);
+    if (!latest()) return;
+    shown = { photo: pixels, mask, record };
+    draw();
+    describe(record, mask);
+    const [height, width] = seen;
+    state("ready", `${Math.round(milliseconds)} ms at ${width} x ${height}.`);
+  } catch (error) {
+    if (latest()) state("failed", `The model cannot be run: ${error.message}`);
+  }
+}
+
+// Pixels with another class within `reach` above, below, left or right of them.
+function outlines(mask, width, height, reach) {
+  const found = new Uint8Array(mask.length);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < newWidth; x++) {
-      const { begin, weights } = columns[x];
-      for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (let k = 0; k < weights.length; k++) {
-          sum += weights[k] * pixels[(y * width + begin + k) * channels + c];
-        }
-        wide[(y * newWidth + x) * channels + c] = sum;
+    for (let x = 0; x < width; x++) {
+      const i = y * width + x;
+      if (x + reach < width && mask[i] !== mask[i + reach]) found[i] = found[i + reach] = 1;
+      if (y + reach < height && mask[i] !== mask[i + reach * width]) {
+        found[i] = found[i + reach * width] = 1;
       }
     }
   }
-  const line = newWidth * channels;
-  const result = new Float32Array(newHeight * line);
-  for (let y = 0; y < newHeight; y++) {
-    const { begin, weights } = rows[y];
-    for (let k = 0; k < weights.length; k++) {
-      const weight = weights[k];
-      const start = (begin + k) * line;
-      for (let x = 0; x < line; x++) result[y * line + x] += weight * wide[start + x];
-    }
-  }
-  return result;
-}
-
-function argmax(logits, classes) {
-  const mask = new Uint8Array(logits.length / classes);
-  for (let i = 0; i < mask.length; i++) {
-    let best = 0;
-    for (let c = 1; c < classes; c++) {
-      if (logits[i * classes + c] > logits[i * classes + best]) best = c;
-    }
-    mask[i] = best;
-  }
-  return mask;
-}
-
-// RGB of a picture, over white where it is transparent.
-function pixelsOf(picture, width, height) {
-  const copy = new OffscreenCanvas(width, height).getContext("2d");
-  copy.fillStyle = "white";
-  copy.fillRect(0, 0, width, height);
-  copy.drawImage(picture, 0, 0, width, height);
-  return copy.getImageData(0, 0, width, height);
-}
-
-async function predict(photo, network) {
-  const size = [photo.height, photo.width];
-  const rgb = new Float32Array((photo.data.length / 4) * 3);
-  for (let i = 0; i < rgb.length / 3; i++) {
-    for (let c = 0; c < 3; c++) rgb[3 * i + c] = photo.data[4 * i + c];
-  }
-  const loaded = await session(network);
-  const begin = performance.now();
-  const images = new ort.Tensor("float32", resize(rgb, size, network.size, 3), [1, ...network.size, 3]);
-  const outputs = await loaded.run({ [loaded.inputNames[0]]: images });
-  const logits = outputs[loaded.outputNames[0]];
-  const classes = network.classes.length;
-  const mask = argmax(resize(logits.data, network.size, size, classes), classes);
-  return { mask, milliseconds: performance.now() - begin };
+  return found;
 }
 
 function draw() {
   if (!shown) return;
-  const { photo, mask, network } = shown;
+  const { width, height, data } = shown.photo;
+  const { mask, record } = shown;
+  const { class_names: names, ignore_class: ignored } = record.info;
+  const background = names.indexOf("background");
+  element("cutout").hidden = background < 0;
   const view = document.querySelector("input[name=view]:checked").value;
   const opacity = element("opacity").value / 100;
-  const background = network.classes.indexOf(BACKGROUND);
-  const picture = new ImageData(new Uint8ClampedArray(photo.data), photo.width, photo.height);
+  const rim = outlines(mask, width, height, Math.max(1, Math.round(Math.min(width, height) / 250)));
+  const picture = new ImageData(new Uint8ClampedArray(data), width, height);
   for (let i = 0; i < mask.length; i++) {
-    const weight = view === "mask" ? 1 : view === "overlay" && mask[i] !== background ? opacity : 0;
-    const colour = network.colours[mask[i]];
+    let colour = record.colours[mask[i]];
+    let weight = 0;
+    if (mask[i] === ignored) {
+      colour = HATCH_COLOUR;
+      weight = view !== "cutout" && ((i % width) + Math.floor(i / width)) % HATCH < 2 ? 1 : 0;
+    } else if (view === "mask") {
+      weight = 1;
+    } else if (view === "overlay" && mask[i] !== background) {
+      weight = rim[i] ? 1 : opacity;
+    }
     for (let c = 0; c < 3; c++) {
       picture.data[4 * i + c] += weight * (colour[c] - picture.data[4 * i + c]);
     }
     if (view === "cutout" && mask[i] === background) picture.data[4 * i + 3] = 0;
   }
-  canvas.width = photo.width;
-  canvas.height = photo.height;
+  put(picture);
   canvas.classList.toggle("clear", view === "cutout");
-  canvas.getContext("2d").putImageData(picture, 0, 0);
   element("opacity").disabled = view !== "overlay";
+  element("save").disabled = false;
 }
 
-function describe(network, mask, milliseconds) {
-  const legend = element("legend");
-  legend.replaceChildren();
-  network.classes.forEach((name, k) => {
-    const share = mask.reduce((sum, found) => sum + (found === k), 0) / mask.length;
-    const entry = document.createElement("span");
-    const box = document.createElement("i");
-    box.style.background = `rgb(${network.colours[k]})`;
-    entry.append(box, `${name} ${(100 * share).toFixed(1)} %`);
-    legend.append(entry);
-  });
-  const [height, width] = network.size;
-  element("status").textContent =
-    `${Math.round(milliseconds)} ms, seen by the network at ${width} x ${height}.`;
+function put(picture) {
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
+function describe({ info, colours }, mask) {
+  element("legend").replaceChildren(
+    ...info.class_names.map((name, k) => {
+      const share = mask.reduce((sum, found) => sum + (found === k), 0) / mask.length;
+      const entry = document.createElement("li");
+      const box = document.createElement("i");
+      box.style.background = `rgb(${k === info.ignore_class ? HATCH_COLOUR : colours[k]})`;
+      const ignored = k === info.ignore_class ? " (ignored)" : "";
+      entry.append(box, `${name}${ignored} ${(100 * share).toFixed(1)} %`);
+      return entry;
+    }),
+  );
+}
+
+// RGB of a picture, on white where it is transparent, at its own size.
+function pixelsOf(picture) {
+  const width = picture.videoWidth ?? picture.naturalWidth ?? picture.width;
+  const height = picture.videoHeight ?? picture.naturalHeight ?? picture.height;
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
+  const size = [Math.round(scale * width), Math.round(scale * height)];
+  const copy = new OffscreenCanvas(...size).getContext("2d");
+  copy.fillStyle = "white";
+  copy.fillRect(0, 0, ...size);
+  copy.drawImage(picture, 0, 0, ...size);
+  return copy.getImageData(0, 0, ...size);
 }
 
 async function show(source) {
-  const status = element("status");
-  status.textContent = "Looking at the photo.";
+  const mine = ++reads;
+  element("progress").removeAttribute("value");
+  element("doing").textContent = "Reading the photo";
+  state("busy", "Reading the photo.");
+  let pixels;
   try {
-    const picture = source instanceof Blob ? await createImageBitmap(source) : source;
-    // Its own size: the width of an image in the page is what it takes up there.
-    const width = picture.videoWidth ?? picture.naturalWidth ?? picture.width;
-    const height = picture.videoHeight ?? picture.naturalHeight ?? picture.height;
-    const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
-    const photo = pixelsOf(picture, Math.round(scale * width), Math.round(scale * height));
-    await again(photo);
+    if (source instanceof HTMLImageElement) await source.decode();
+    pixels = pixelsOf(source instanceof Blob ? await createImageBitmap(source) : source);
   } catch (error) {
-    status.textContent = `This cannot be shown as a picture: ${error.message}`;
+    if (mine === reads) state("failed", `This file cannot be read as an image: ${error.message}`);
+    return;
+  }
+  if (mine !== reads) return; // another photo came after it
+  photo = pixels;
+  shown = null;
+  element("legend").replaceChildren();
+  element("save").disabled = true;
+  canvas.classList.remove("clear");
+  put(photo); // at once, until the mask is there
+  await predict();
+}
+
+function press(button) {
+  for (const other of element("samples").children) {
+    other.setAttribute("aria-pressed", String(other === button));
   }
 }
 
-async function again(photo) {
-  const network = networks[element("network").selectedIndex];
-  const { mask, milliseconds } = await predict(photo, network);
-  shown = { photo, mask, network };
-  element("result").hidden = false;
-  draw();
-  describe(network, mask, milliseconds);
+function showSample(button) {
+  press(button);
+  return show(button.firstElementChild);
+}
+
+function showFile(file) {
+  if (!file) return;
+  press(null);
+  show(file);
 }
 
 function listen() {
-  element("photo").addEventListener("change", ({ target }) => target.files[0] && show(target.files[0]));
-  const drop = element("drop");
+  element("photo").addEventListener("change", ({ target }) => showFile(target.files[0]));
+  const drop = element("try");
   for (const event of ["dragenter", "dragover", "dragleave", "drop"]) {
     drop.addEventListener(event, (happened) => {
       happened.preventDefault();
-      drop.classList.toggle("over", event === "dragenter" || event === "dragover");
+      element("drop").classList.toggle("over", event === "dragenter" || event === "dragover");
     });
   }
-  drop.addEventListener("drop", ({ dataTransfer }) => dataTransfer.files[0] && show(dataTransfer.files[0]));
-  document.addEventListener("paste", ({ clipboardData }) => {
-    if (clipboardData.files[0]) show(clipboardData.files[0]);
-  });
+  drop.addEventListener("drop", ({ dataTransfer }) => showFile(dataTransfer.files[0]));
+  document.addEventListener("paste", ({ clipboardData }) => showFile(clipboardData.files[0]));
   for (const input of document.querySelectorAll("input[name=view], #opacity")) {
     input.addEventListener("input", draw);
   }
-  element("network").addEventListener("change", async () => {
-    await session(networks[element("network").selectedIndex]);
-    if (shown) await again(shown.photo);
-  });
+  element("model").addEventListener("change", predict);
+  for (const button of element("samples").children) {
+    button.addEventListener("click", () => showSample(button));
+  }
   element("save").addEventListener("click", () => {
     const link = document.createElement("a");
     const view = document.querySelector("input[name=view]:checked").value;
@@ -198,9 +229,10 @@ function listen() {
     link.click();
   });
   element("camera").addEventListener("click", openCamera);
-  element("shoot").addEventListener("click", async () => {
-    await show(element("video"));
+  element("shoot").addEventListener("click", () => {
+    const shown = show(element("video"));
     closeCamera();
+    return shown;
   });
 }
 
@@ -211,10 +243,11 @@ async function openCamera() {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     await video.play();
     video.hidden = element("shoot").hidden = false;
+    canvas.hidden = true;
     element("camera").textContent = "Close the camera";
     element("shoot").focus();
   } catch (error) {
-    element("status").textContent = `There is no camera to use: ${error.message}`;
+    element("status").textContent = `The camera cannot be used: ${error.message}`;
   }
 }
 
@@ -223,30 +256,19 @@ function closeCamera() {
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   video.srcObject = null;
   video.hidden = element("shoot").hidden = true;
+  canvas.hidden = false;
   element("camera").textContent = "Use the camera";
 }
 
-function offer() {
-  for (const network of networks) {
-    element("network").add(new Option(`${network.name} (mean IoU ${network.mean_iou.toFixed(3)})`));
+async function start() {
+  const index = await fetchJson("index.json");
+  runtimeBytes = index.runtime_bytes;
+  records = await Promise.all(index.models.map((name) => fetchJson(`${name}.json`)));
+  for (const { info, mean_iou: iou } of records) {
+    element("model").add(new Option(`${info.architecture}, mean IoU ${iou.toFixed(3)}`));
   }
-  for (const number of [1, 2, 3, 4, 5]) {
-    const button = document.createElement("button");
-    const image = new Image();
-    image.src = new URL(`./built/pet-${number}.png`, import.meta.url).href;
-    image.alt = `Photo ${number}`;
-    button.type = "button";
-    button.append(image);
-    button.addEventListener("click", () => show(image));
-    element("samples").append(button);
-  }
+  listen();
+  await showSample(element("samples").firstElementChild);
 }
 
-offer();
-listen();
-try {
-  await session(networks[0]);
-  element("status").textContent = "Ready.";
-} catch (error) {
-  element("status").textContent = `The network cannot be loaded: ${error.message}`;
-}
+start().catch((error) => state("failed", `The page cannot be started: ${error.message}`));
