@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from petseg.data import draw_pet, folder_examples, load_folder, pet_examples
-from petseg.data.folder import mask_faults, read_labels
+from petseg.data import folder_examples, load_folder, pet_examples
 from petseg.data.folder_layout import SPLITS
+from petseg.data.masks import mask_faults, read_labels
 
 CLASSES = ("road", "car", "sky")
 
@@ -89,7 +89,7 @@ class TestOwn:
         np.testing.assert_array_equal(example["image"], expected)
 
     def test_unlabelled_is_passed_through(self, tmp_path):
-        write_own(tmp_path, 60, labels=[0, 1, 2, 255])
+        write_own(tmp_path, 60, labels=[0, 0, 1, 1, 2, 2, 255])
         splits = load_folder(tmp_path, class_names=CLASSES, image_size=(24, 24))
         assert splits.class_names == CLASSES
         assert splits.ignore_class == 255
@@ -120,7 +120,10 @@ class TestOwn:
     def test_bad_mask_names_file_and_remedy(self, tmp_path):
         write_own(tmp_path, 60, labels=[0, 3])
         splits = load_folder(tmp_path, class_names=CLASSES)
-        expected = r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. Fix .*verify_folder"
+        expected = (
+            r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. If your labels start at 1, "
+            r"subtract 1 .*verify_folder"
+        )
         with pytest.raises(tf.errors.OpError, match=expected):
             next(iter(splits.val))
 
@@ -195,10 +198,34 @@ class TestLabels:
             assert saved.mode == mode
         np.testing.assert_array_equal(read_labels(tmp_path / "mask.tif")[..., 0], labels)
 
-    def test_colours_are_no_labels(self, tmp_path):
-        Image.fromarray(draw_pet(0)[0]).save(tmp_path / "mask.png")
-        with pytest.raises(ValueError, match=r"mask.png must hold one integer per pixel.*mode RGB"):
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+    def test_colours_are_no_labels(self, tmp_path, mode):
+        pixels = np.zeros((4, 6, 3), np.uint8)
+        pixels[:, 3:, 0] = 255
+        Image.fromarray(pixels).convert(mode).save(tmp_path / "mask.png")
+        expected = rf"mask.png must hold one integer per pixel.*mode {mode}\. Change each colour to"
+        with pytest.raises(ValueError, match=expected) as error:
             read_labels(tmp_path / "mask.png")
+        # The remedy of the message: red is 1, the rest 0.
+        (code,) = (part for part in str(error.value).split("`") if "Image.fromarray" in part)
+        mask = np.asarray(Image.open(tmp_path / "mask.png"))
+        eval(code, {"Image": Image, "np": np, "mask": mask}).save(tmp_path / "mask.png")
+        np.testing.assert_array_equal(
+            read_labels(tmp_path / "mask.png")[0, :, 0], [0] * 3 + [1] * 3
+        )
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+    def test_grey_in_several_channels(self, tmp_path, mode):
+        grey = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+        grey.convert(mode).save(tmp_path / "mask.png")
+        expected = r"mode .*: keep one, with `Image.fromarray\(mask\[..., 0\]\)`"
+        with pytest.raises(ValueError, match=expected):
+            read_labels(tmp_path / "mask.png")
+
+    def test_fractions_are_no_labels(self, tmp_path):
+        Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "mask.tif")
+        with pytest.raises(ValueError, match=r"mode F\. Save whole numbers"):
+            read_labels(tmp_path / "mask.tif")
 
     def test_no_image(self, tmp_path):
         (tmp_path / "mask.png").write_bytes(b"no image")
@@ -211,6 +238,22 @@ class TestLabels:
         assert mask_faults(np.ones((4, 6, 1)), image, range(1, 4)) == {}
         faults = mask_faults(np.arange(8).reshape(2, 4, 1), image, range(1, 4))
         assert faults == {
-            "misaligned": "is 2 x 4 pixels (height x width), but its image is 4 x 6",
-            "mislabelled": "has labels 0, 4, 5, 6, 7, expected 1 to 3",
+            "misaligned": "is 2 x 4 pixels (height x width), but its image is 4 x 6. Save the mask "
+            "at the size of its image.",
+            "mislabelled": "has labels 0, 4, 5, 6, 7, expected 1 to 3. Restore the trimap from "
+            "annotations.tar.gz.",
         }
+
+    @pytest.mark.parametrize(
+        ("labels", "remedy"),
+        [
+            ([1, 2, 3], "If your labels start at 1, subtract 1 from them with `Image"),
+            ([0, 7], "Change each label to the index of its class, for example with `Image"),
+            (range(200), "JPEG compression or interpolation often makes so many labels: save"),
+        ],
+    )
+    def test_the_remedy_fits_the_labels(self, labels, remedy):
+        mask = np.array([labels])[..., None]
+        image = np.zeros((*mask.shape[:2], 3))
+        (detail,) = mask_faults(mask, image, range(3)).values()
+        assert f", expected 0 to 2 or 255. {remedy}" in detail

@@ -21,6 +21,7 @@ def test_by_hand():
         "train": SplitSummary(
             examples=3,
             class_shares={"a": pytest.approx(2 / 9), "b": pytest.approx(4 / 9)},
+            unlabelled_share=pytest.approx(3 / 9),
             smallest=(2, 5),
             median=(4, 10),
             largest=(6, 10),
@@ -32,6 +33,12 @@ def test_synthetic_pets():
     summaries = describe(synthetic_examples(10, seed=0), PET_CLASSES)
     assert [summary.examples for summary in summaries.values()] == [6, 2, 2]
     assert sum(summaries["train"].class_shares.values()) == pytest.approx(1)
+    assert summaries["train"].unlabelled_share == 0
+
+
+def test_a_label_of_no_class_is_refused():
+    with pytest.raises(ValueError, match=r"labels 0 to 1, or 255 .*Received: 2\. Name every class"):
+        describe(synthetic_examples(10, seed=0), ("pet", "background"))
 
 
 def test_an_empty_split_is_refused():

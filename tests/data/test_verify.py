@@ -68,7 +68,9 @@ class TestFolder:
         assert len(problems) == 7
         assert (
             Problem(
-                str(trimaps / "basset_hound_3.png"), "mislabelled", "has labels 0, expected 1 to 3"
+                str(trimaps / "basset_hound_3.png"),
+                "mislabelled",
+                "has labels 0, expected 1 to 3. Restore the trimap from annotations.tar.gz.",
             )
             in problems
         )
@@ -81,15 +83,17 @@ class TestFolder:
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir()
             for number in range(3):
-                Image.new("L", (8, 8), 1).save(tmp_path / folder / f"{number}.png")
+                two = Image.fromarray(np.eye(8, dtype=np.uint8))
+                two.save(tmp_path / folder / f"{number}.png")
         assert verify_folder(tmp_path, class_names=("a", "b")) == []
         (tmp_path / "masks" / "0.png").unlink()
         (tmp_path / "images" / "1.png").unlink()
-        Image.new("L", (8, 8), 7).save(tmp_path / "masks" / "2.png")
+        Image.fromarray(np.array([[0, 1, 7]] * 8, np.uint8)).save(tmp_path / "masks" / "2.png")
         problems = verify_folder(tmp_path, class_names=("a", "b"))
         assert [(Path(problem.file).name, problem.kind) for problem in problems] == [
             ("0.png", "missing"),
             ("1.png", "missing"),
+            ("2.png", "misaligned"),
             ("2.png", "mislabelled"),
         ]
         assert [str(problem) for problem in problems] == [
@@ -97,7 +101,11 @@ class TestFolder:
             f"{tmp_path / 'masks'}",
             f"{tmp_path / 'masks' / '1.png'}: missing: has no file of the same name in "
             f"{tmp_path / 'images'}",
-            f"{tmp_path / 'masks' / '2.png'}: mislabelled: has labels 7, expected 0 to 1 or 255",
+            f"{tmp_path / 'masks' / '2.png'}: misaligned: is 8 x 3 pixels (height x width), but "
+            "its image is 8 x 8. Save the mask at the size of its image.",
+            f"{tmp_path / 'masks' / '2.png'}: mislabelled: has labels 7, expected 0 to 1 or 255. "
+            "Change each label to the index of its class, for example with "
+            "`Image.fromarray(np.where(mask == 7, 1, mask).astype(np.uint8))`.",
         ]
 
     def test_bad_root(self, tmp_path):

@@ -1,6 +1,7 @@
 """Datasets for training and evaluation: Oxford-IIIT Pet, your own folders, synthetic pets."""
 
 from petseg.data.folder import folder_examples
+from petseg.data.label_checks import LabelWarning
 from petseg.data.loaders import load_folder, load_pets, synthetic_pets
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, pet_examples
 from petseg.data.source import DataSource
@@ -13,6 +14,7 @@ __all__ = [
     "BINARY_CLASSES",
     "PET_CLASSES",
     "DataSource",
+    "LabelWarning",
     "Problem",
     "SplitSummary",
     "Splits",

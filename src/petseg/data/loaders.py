@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from petseg.data.folder import folder_examples
-from petseg.data.folder_layout import UNLABELLED, resolve_class_names
+from petseg.data.folder import layout_examples
+from petseg.data.folder_layout import UNLABELLED, find_layout
+from petseg.data.label_checks import warn_of_labels
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
 from petseg.data.pipeline import Batching
 from petseg.data.splits import Splits, make_splits
@@ -86,6 +87,11 @@ def load_folder(
     Files are read when their batch is. Reading a bad file raises `tf.errors.OpError`, which names
     it; `petseg.data.verify_folder` lists all bad files at once.
 
+    Up to 32 training masks of your own are read at once, to warn (`petseg.data.LabelWarning`) where
+    255 probably stands for a class: where they hold no label but 255 and one class, or more than a
+    quarter of their pixels are unlabelled. If the labels are sparse on purpose, switch it off with
+    `warnings.simplefilter("ignore", petseg.data.LabelWarning)`.
+
     Args:
         root: The folder.
         class_names: Name of each class in your own masks, in the order of the labels: 2 to 255
@@ -119,10 +125,12 @@ def load_folder(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes in your masks instead."
         )
-    examples = folder_examples(root, class_names)
+    layout = find_layout(root, class_names)
+    examples = layout_examples(root, layout)
     if class_names is None:
         return _pet_splits(examples, binary, batching)
-    return make_splits(examples, resolve_class_names(root, class_names), UNLABELLED, batching)
+    warn_of_labels(root, layout, stacklevel=2)
+    return make_splits(examples, layout.class_names, UNLABELLED, batching)
 
 
 def synthetic_pets(

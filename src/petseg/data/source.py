@@ -8,7 +8,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from petseg.data.folder import folder_examples
-from petseg.data.folder_layout import UNLABELLED, checked_class_names, resolve_class_names
+from petseg.data.folder_layout import checked_class_names, resolve_class_names
+from petseg.data.loaders import load_folder
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
 from petseg.data.pipeline import Batching
 from petseg.data.splits import Splits, make_splits
@@ -85,6 +86,8 @@ class DataSource:
     ) -> Splits:
         """Loads the batches of the three splits. "pets" downloads 800 MB unless it is there.
 
+        Warns of masks like `petseg.load_folder`.
+
         Args:
             image_size: (height, width) in pixels that images and masks are resized to. The aspect
                 ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
@@ -101,10 +104,19 @@ class DataSource:
             FileNotFoundError: If the folder or its files are missing, or the download fails.
             ValueError: If an argument is out of its range, or a field does not fit the folder.
         """
+        class_names = self._class_names()  # Its errors name the fields of this class.
+        if self.name not in NAMES:
+            return load_folder(
+                self._folder(),
+                class_names=self.classes,
+                image_size=image_size,
+                batch_size=batch_size,
+                binary=self.binary,
+                augment=augment,
+                seed=seed,
+            )
         batching = Batching(image_size, batch_size, augment, seed)
-        class_names = self._class_names()
-        ignore_class = None if self.classes is None else UNLABELLED
-        return make_splits(self.examples(), class_names, ignore_class, batching)
+        return make_splits(self.examples(), class_names, None, batching)
 
     def examples(self) -> dict[str, tf.data.Dataset]:
         """Reads the examples at their own sizes. "pets" downloads 800 MB unless it is there.
@@ -129,10 +141,11 @@ class DataSource:
         return {split: border_as_pet(dataset) for split, dataset in examples.items()}
 
     def problems(self) -> list[Problem]:
-        """Finds every bad file. "pets" downloads 800 MB unless it is there.
+        """Finds bad files and wrong labels. "pets" downloads 800 MB unless it is there.
 
         Returns:
-            The problems. Empty if every file is good, and always for "synthetic".
+            The problems, see `petseg.data.verify_folder`. Empty if nothing is wrong, and always for
+            "synthetic".
 
         Raises:
             FileNotFoundError: If the folder is missing, or the download fails.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from petseg_runtime import validation
+from petseg.data.folder_layout import UNLABELLED, checked_class_names
 
 # (height, width) in pixels
 Size = tuple[int, int]
@@ -20,8 +20,9 @@ class SplitSummary:
 
     Attributes:
         examples: Number of examples.
-        class_shares: For each class its share of all pixels, 0 to 1. The shares add up to less
-            than 1 where pixels are unlabelled.
+        class_shares: For each class its share of all pixels, 0 to 1.
+        unlabelled_share: Share of all pixels that have no class, the label 255, 0 to 1. All shares
+            add up to 1.
         smallest: (least height, least width) of the images in pixels.
         median: (median height, median width) of the images in pixels.
         largest: (greatest height, greatest width) of the images in pixels.
@@ -29,6 +30,7 @@ class SplitSummary:
 
     examples: int
     class_shares: dict[str, float]
+    unlabelled_share: float
     smallest: Size
     median: Size
     largest: Size
@@ -41,16 +43,18 @@ def describe(
 
     Args:
         examples: For each split a dataset of dicts with `image` (`(H, W, 3)`) and `mask` (uint8
-            classes, `(H, W, 1)`), as `petseg.data.pet_examples` gives them.
-        class_names: Name of each class, in the order of the labels.
+            classes, `(H, W, 1)`, and 255 where unlabelled), as `petseg.data.pet_examples` gives
+            them.
+        class_names: Name of each class, in the order of the labels: 2 to 255 different names.
 
     Returns:
         A summary for each split.
 
     Raises:
-        ValueError: If a split is empty, or `class_names` is not two or more different names.
+        ValueError: If a split is empty, a label stands for no class, or `class_names` is not 2 to
+            255 different names.
     """
-    class_names = validation.class_names("class_names", class_names)
+    class_names = checked_class_names("class_names", class_names)
     return {split: _describe(dataset, class_names) for split, dataset in examples.items()}
 
 
@@ -67,7 +71,13 @@ def _describe(dataset: tf.data.Dataset, class_names: Sequence[str]) -> SplitSumm
         )
     sizes, pixels = zip(*every, strict=True)
     totals = np.asarray(np.sum(pixels, axis=0, dtype=np.float64))
-    shares = totals[: len(class_names)] / totals.sum()
+    unknown = np.flatnonzero(totals[len(class_names) : UNLABELLED]) + len(class_names)
+    if len(unknown):
+        raise ValueError(
+            f"`examples` must hold the labels 0 to {len(class_names) - 1}, or {UNLABELLED} where "
+            f"unlabelled. Received: {unknown[0]}. Name every class in `class_names`."
+        )
+    shares = totals / totals.sum()
 
     def size(summarise: Callable[..., np.ndarray]) -> Size:
         height, width = summarise(sizes, axis=0)
@@ -75,7 +85,8 @@ def _describe(dataset: tf.data.Dataset, class_names: Sequence[str]) -> SplitSumm
 
     return SplitSummary(
         examples=len(sizes),
-        class_shares=dict(zip(class_names, shares.tolist(), strict=True)),
+        class_shares=dict(zip(class_names, shares[: len(class_names)].tolist(), strict=True)),
+        unlabelled_share=float(shares[UNLABELLED]),
         smallest=size(np.min),
         median=size(np.median),
         largest=size(np.max),

@@ -1,4 +1,4 @@
-"""Finds the bad files of a dataset."""
+"""Finds the bad files of a dataset, and what is wrong with its labels as a whole."""
 
 import os
 import re
@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from petseg.data.folder import MaskFault, mask_faults, read_labels
 from petseg.data.folder_layout import Layout, find_layout
+from petseg.data.label_checks import LabelFault, label_faults
+from petseg.data.label_counts import LabelCounts, add_counts, count_labels
+from petseg.data.masks import MaskFault, mask_faults, read_labels
 from petseg.data.oxford_pets import decode, prepared_builder, read_records
 from petseg_runtime.image_io import read_image
 
@@ -22,20 +24,33 @@ TRIMAP_LABELS = range(1, 4)
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one file. `str` gives "file: kind: detail".
+    """One thing that is wrong with a file or a dataset. `str` gives "file: kind: detail".
 
     Attributes:
-        file: The path of the file, or its name in the records of `tensorflow_datasets`.
+        file: The path of the file, or its name in the records of `tensorflow_datasets`. The folder
+            if something is wrong with the dataset as a whole.
         kind: "missing" if an image has no mask, a mask has no image, or a listed file is not
             there; "unreadable" if the file cannot be decoded; "misaligned" if a mask differs in
             size from its image; "mislabelled" if a mask has labels that stand for no class or,
-            for Oxford-IIIT Pet, no pixel of the pet.
-        detail: What is wrong, to be read after the name of the file.
+            for Oxford-IIIT Pet, no pixel of the pet. Of the dataset: "absent" if no mask, or no
+            training mask, has a pixel of a class; "unscored" if training masks have a class but
+            no mask of val or of test has it; "unlabelled" if more than a quarter of all pixels
+            have the label 255, no class.
+        detail: What is wrong, to be read after the name of the file, and in most cases a remedy.
     """
 
     file: str
-    kind: Literal["missing", "unreadable"] | MaskFault
+    kind: Literal["missing", "unreadable"] | MaskFault | LabelFault
     detail: str
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """Whether training would fail or go wrong, or the data may be meant so.
+
+        "warning" for the kinds "unscored" and "unlabelled", which rare classes and sparse labels
+        bring with them. "error" for the others.
+        """
+        return "warning" if self.kind in ("unscored", "unlabelled") else "error"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}: {self.detail}"
@@ -46,13 +61,16 @@ def verify_folder(
 ) -> list[Problem]:
     """Opens all images and masks of a folder and lists what is wrong with them.
 
+    Each file is read once. Besides bad files, the result lists what is wrong with the labels of the
+    dataset as a whole: classes that do not occur, and many unlabelled pixels. See `Problem`.
+
     Args:
         root: The folder, as `petseg.load_folder` takes it.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
             official archives of Oxford-IIIT Pet.
 
     Returns:
-        The problems. Empty if every file is good.
+        The problems: first those of files, then those of the dataset. Empty if nothing is wrong.
 
     Raises:
         FileNotFoundError: If `root` or one of the folders that it must hold is missing.
@@ -60,11 +78,16 @@ def verify_folder(
             alone.
     """
     layout = find_layout(root, class_names)
-    unpaired = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
-    pairs = [pair for pairs in layout.pairs.values() for pair in pairs]
+    problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
+    counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
-        problems = threads.map(lambda pair: list(_pair_problems(pair[0], pair[1], layout)), pairs)
-        return unpaired + [problem for found in problems for problem in found]
+        for split, pairs in layout.pairs.items():
+            checked = list(threads.map(lambda pair: _check_pair(pair[0], pair[1], layout), pairs))
+            problems += [problem for found, _ in checked for problem in found]
+            found_counts = [count for _, count in checked if count is not None]
+            counts[split] = add_counts(found_counts, len(layout.class_names))
+    folder = str(Path(root).expanduser())
+    return problems + [Problem(folder, *fault) for fault in label_faults(counts, layout)]
 
 
 def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Problem]:
@@ -92,17 +115,24 @@ def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Probl
     ]
 
 
-def _pair_problems(image_path: Path, mask_path: Path, layout: Layout) -> Iterator[Problem]:
+def _check_pair(
+    image_path: Path, mask_path: Path, layout: Layout
+) -> tuple[list[Problem], LabelCounts | None]:
+    """Returns the problems of two files, and the counts of the mask where it can be read."""
+    problems: list[Problem] = []
     read = {}
     for path, reader in ((image_path, read_image), (mask_path, read_labels)):
         try:
             read[path] = reader(path)
         except (ValueError, OSError) as error:
             # The file is named once, by the problem.
-            yield Problem(str(path), "unreadable", str(error).removeprefix(f"{path} "))
-    if len(read) == 2:
-        labels = read[mask_path]
-        yield from _mask_problems(mask_path, labels, read[image_path], layout.labels)
+            problems.append(Problem(str(path), "unreadable", str(error).removeprefix(f"{path} ")))
+    if mask_path not in read:
+        return problems, None
+    labels = read[mask_path]
+    if image_path in read:
+        problems += _mask_problems(mask_path, labels, read[image_path], layout.labels)
+    return problems, count_labels(labels, layout.labels)
 
 
 def _record_problems(

@@ -1,0 +1,114 @@
+"""Reads one mask file and finds what is wrong with it."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from petseg.data.folder_layout import UNLABELLED
+
+MaskFault = Literal["misaligned", "mislabelled"]
+
+# What a message tells the user to do, where `mask` is the array that holds a mask file. Labels of
+# 16 bits or with a sign become 255 as well where 1 is subtracted from 0.
+SUBTRACT_ONE = (
+    f"`Image.fromarray(np.where(mask == {UNLABELLED}, {UNLABELLED}, mask - 1).astype(np.uint8))`"
+)
+REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(np.uint8))`"
+
+# More different labels than this, none of them a class, are seldom an error in the numbering.
+MANY_LABELS = 16
+
+
+def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads the labels in a mask file: its grey values, or the indices into its palette.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Integers or booleans `(H, W, 1)`, of the type that the file stores.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not an image, or has several channels or fractions.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            with Image.open(file) as image:
+                labels, mode = np.asarray(image), image.mode
+        except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+            raise ValueError(
+                f"{os.fspath(path)} cannot be read as a mask: {error} Replace the file."
+            ) from error
+    if labels.ndim != 2 or labels.dtype.kind == "f":
+        raise ValueError(
+            f"{os.fspath(path)} must hold one integer per pixel, as grey values or palette "
+            f"indices. Received: an image of mode {mode}. {_channels_remedy(labels, mode)}"
+        )
+    return labels[..., None]
+
+
+def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[MaskFault, str]:
+    """Finds what is wrong with a mask.
+
+    Args:
+        labels: The labels as stored, `(H, W, 1)`.
+        image: The image that the mask belongs to, `(H, W, 3)`.
+        expected: The numbers that stand for classes. Where they start at 0, 255 is allowed as
+            well, for unlabelled pixels.
+
+    Returns:
+        A description and a remedy for each kind of fault: "misaligned" if the sizes differ,
+        "mislabelled" if there are labels that stand for no class. Empty if nothing is wrong.
+    """
+    faults: dict[MaskFault, str] = {}
+    if labels.shape[:2] != image.shape[:2]:
+        (height, width), (image_height, image_width) = labels.shape[:2], image.shape[:2]
+        faults["misaligned"] = (
+            f"is {height} x {width} pixels (height x width), but its image is "
+            f"{image_height} x {image_width}. Save the mask at the size of its image."
+        )
+    # The official trimaps, which start at 1, label every pixel.
+    allowed = {*expected, UNLABELLED} if expected[0] == 0 else {*expected}
+    unknown = sorted(set(np.unique(labels).tolist()) - allowed)
+    if unknown:
+        listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        or_unlabelled = f" or {UNLABELLED}" if UNLABELLED in allowed else ""
+        faults["mislabelled"] = (
+            f"has labels {listed}, expected {expected[0]} to {expected[-1]}{or_unlabelled}. "
+            f"{_labels_remedy(unknown, expected)}"
+        )
+    return faults
+
+
+def _channels_remedy(pixels: np.ndarray, mode: str) -> str:
+    if pixels.ndim == 2:
+        return "Save whole numbers: the index of each pixel's class."
+    colours = pixels[..., :-1] if mode in ("LA", "RGBA") else pixels
+    if np.all(colours == colours[..., :1]):
+        return "All its channels are the same: keep one, with `Image.fromarray(mask[..., 0])`."
+    return (
+        "Change each colour to the index of its class, for example red to 1 and the rest to 0 "
+        "with `Image.fromarray(np.all(mask[..., :3] == (255, 0, 0), axis=-1).astype(np.uint8))`."
+    )
+
+
+def _labels_remedy(unknown: list[int], expected: range) -> str:
+    if expected[0] > 0:
+        return "Restore the trimap from annotations.tar.gz."
+    if unknown == [len(expected)]:
+        return (
+            f"If your labels start at 1, subtract 1 from them with {SUBTRACT_ONE}; 0 becomes "
+            f"{UNLABELLED}, no class. Otherwise name every class."
+        )
+    if len(unknown) > MANY_LABELS:
+        return (
+            "JPEG compression or interpolation often makes so many labels: save masks as PNG and "
+            "resize them by nearest neighbour. Masks of two classes, black and white, are "
+            "restored with `Image.fromarray((mask > 127).astype(np.uint8))`."
+        )
+    change = REPLACE_LABEL.format(old=unknown[0], new=expected[-1])
+    return f"Change each label to the index of its class, for example with {change}."
