@@ -229,8 +229,9 @@ class Worker:
     """
 
     def __init__(self, *command: str | Path):
+        self.command = [str(word) for word in command]
         self.process = subprocess.Popen(
-            [str(word) for word in command],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -242,7 +243,8 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"This worker ended without an answer: {self.process.args}")
+            self.stop()
+            raise SystemExit(f"This worker ended without an answer: {' '.join(self.command)}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -262,7 +264,5 @@ class Worker:
         return self._answer()
 
     def stop(self) -> None:
-        """Closes the worker's stdin, at which it ends."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        """Closes the worker's stdin, at which it ends, and waits for that."""
+        self.process.communicate()

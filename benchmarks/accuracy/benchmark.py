@@ -25,6 +25,7 @@ from petseg import experiment
 from petseg.atomic_files import whole_file, write_json
 from petseg.comparison import comparison_table
 from petseg.mask_grid import prediction_grid, spread_examples
+from petseg.run_state import RunFiles
 
 IMAGENET = "imagenet"
 GRID_PHOTOS = 8
@@ -128,7 +129,7 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> experiment.Setting
     """
     weights: str | None = None if data == "synthetic" else IMAGENET
     if row.start_name is not None:
-        weights = str(experiment.RunFiles(folder / row.start_name).best_weights)
+        weights = str(RunFiles(folder / row.start_name).best)
     values = {
         "image_size": (row.size, row.size),
         "frozen_epochs": row.frozen_epochs,
@@ -169,7 +170,9 @@ def latencies(models: dict[str, keras.Model], rows: list[ResultRow]) -> dict[str
     return {name: 1e3 * float(np.median(values)) for name, values in times.items()}
 
 
-def mask_figure(models: dict[str, keras.Model], rows: list[ResultRow], pets: petseg.Splits) -> Figure:
+def mask_figure(
+    models: dict[str, keras.Model], rows: list[ResultRow], pets: petseg.Splits
+) -> Figure:
     """Draws photos of the test split with their true masks and the masks of each model.
 
     Args:
@@ -198,7 +201,7 @@ def compare(out: Path, names: list[str], pets: petseg.Splits) -> None:
     """
     rows = [row for row in result_rows(out) if row.name in names]
     models = {
-        row.name: keras.models.load_model(experiment.RunFiles(out / row.name).model) for row in rows
+        row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows
     }
     milliseconds = latencies(models, rows)
     write_json(out / "latency.json", milliseconds)

@@ -59,7 +59,9 @@ def class_bars(scores: Mapping[str, petseg.Evaluation]) -> Figure:
     return figure
 
 
-def accuracy_against_latency(rows: Sequence[ResultRow], milliseconds: Mapping[str, float]) -> Figure:
+def accuracy_against_latency(
+    rows: Sequence[ResultRow], milliseconds: Mapping[str, float]
+) -> Figure:
     """Draws mean IoU over the time for one photo: a line for each architecture.
 
     Args:
@@ -129,7 +131,7 @@ def draw_figures(rows: Sequence[ResultRow], milliseconds: Mapping[str, float], o
         milliseconds: Time for one photo by the name of the row.
         out: Folder to write to.
     """
-    best = best_of_each_architecture(rows)
+    best = best_of_each_architecture(list(rows))
     figures = {
         "classes": class_bars({row.label: row.evaluation for row in best}),
         "latency": accuracy_against_latency(rows, milliseconds),

@@ -76,7 +76,9 @@ def score(model: keras.Model, photos: Photos, options: dict[str, Any]) -> dict[s
     }
 
 
-def memory_growth(model: keras.Model, photos: Photos, image_size: tuple[int, int]) -> dict[str, Any]:
+def memory_growth(
+    model: keras.Model, photos: Photos, image_size: tuple[int, int]
+) -> dict[str, Any]:
     """Measures how much the process grows while it predicts many files.
 
     Args:

@@ -18,7 +18,7 @@ import petseg
 from benchmarks.common import Record, argument_parser
 
 SIZE = (128, 128)
-EPOCHS = {"frozen_epochs": 2, "epochs": 6}
+EPOCHS: dict[str, Any] = {"frozen_epochs": 2, "epochs": 6}
 
 
 def cross_entropy() -> keras.losses.Loss:

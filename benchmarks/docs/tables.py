@@ -117,7 +117,9 @@ def ablations_table() -> str:
         ]
         for call in calls
     ]
-    return _table(("model", "mean IoU", *CLASS_HEADINGS, "parameters", "relative training speed"), rows)
+    return _table(
+        ("model", "mean IoU", *CLASS_HEADINGS, "parameters", "relative training speed"), rows
+    )
 
 
 def recipe_table() -> str:

@@ -1,4 +1,4 @@
-"""Data pipelines: petseg's beside the usual ones, and whether training waits for it.
+r"""Data pipelines: petseg's beside the usual ones, and whether training waits for it.
 
 Photos of the official training list become augmented batches (crop and resize, flip, colour) with
 petseg, with the `tf.data` code of tutorials, and with a torch `DataLoader` of two workers. Each is
@@ -7,7 +7,8 @@ and by a batch that is always ready. Image sizes that are in the JSON already ar
 again.
 
     bash benchmarks/speed/make_peers.sh PEERS
-    python -m benchmarks.speed.pipeline --data-dir DIR --peers PEERS --out docs/results/pipeline.json
+    python -m benchmarks.speed.pipeline --data-dir DIR --peers PEERS \
+        --out docs/results/pipeline.json
 """
 
 import sys

@@ -1,11 +1,12 @@
-"""Runtimes for a trained U-Net, beside segmentation_models_pytorch's Unet: time and scores.
+r"""Runtimes for a trained U-Net, beside segmentation_models_pytorch's Unet: time and scores.
 
 Each runtime is a process of its own; they take turns. The quantized files are then evaluated on the
 whole test split, as is the model; the logits of the other formats equal the model's. Image sizes
 that are in the JSON already are not measured again.
 
     bash benchmarks/speed/make_peers.sh PEERS
-    python -m benchmarks.speed.runtimes --data-dir DIR --peers PEERS --out docs/results/runtimes.json
+    python -m benchmarks.speed.runtimes --data-dir DIR --peers PEERS \
+        --out docs/results/runtimes.json
 """
 
 import subprocess
@@ -24,9 +25,7 @@ BASE = f"{SMP} Unet, eager"
 SIZES, BATCHES = (128, 224), (1, 32)
 
 
-def export_all(
-    model: keras.Model, folder: Path, calibration: Any
-) -> tuple[Path, dict[str, Path]]:
+def export_all(model: keras.Model, folder: Path, calibration: Any) -> tuple[Path, dict[str, Path]]:
     """Saves the model and exports it to every format.
 
     Args:
@@ -155,8 +154,8 @@ def main() -> None:
                 for way, found in models.items()
             }
             sizes_mib = {way: round(mib(file), 2) for way, file in files.items()}
-        record.add(name, speeds)
         record.write(scores=scores, mib=sizes_mib)
+        record.add(name, speeds)
 
 
 if __name__ == "__main__":

@@ -113,5 +113,7 @@ def measure(
             prepared(model, frozen=task == "frozen")
             runs[name] = functools.partial(model.fit, batches, verbose=0, shuffle=False)
         runs[name]()  # traces and warms up
-    times = take_turns({name: functools.partial(seconds_of, run) for name, run in runs.items()}, rounds)
+    times = take_turns(
+        {name: functools.partial(seconds_of, run) for name, run in runs.items()}, rounds
+    )
     return {name: [images / value for value in values] for name, values in times.items()}
