@@ -24,8 +24,8 @@ from benchmarks.common import argument_parser, seconds_of, take_turns
 from petseg import experiment
 from petseg.atomic_files import whole_file, write_json
 from petseg.comparison import comparison_table
+from petseg.experiment import RunFiles, Settings
 from petseg.mask_grid import prediction_grid, spread_examples
-from petseg.run_state import RunFiles
 
 IMAGENET = "imagenet"
 GRID_PHOTOS = 8
@@ -115,7 +115,7 @@ def with_starts(names: list[str]) -> list[Row]:
     return list(wanted.values())
 
 
-def settings(row: Row, folder: Path, data: str, seed: int) -> experiment.Settings:
+def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     """Makes the settings of a row's training.
 
     Args:
@@ -136,7 +136,7 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> experiment.Setting
         "epochs": row.epochs,
         **(SYNTHETIC if data == "synthetic" else {}),
     }
-    return experiment.Settings(
+    return Settings(
         architecture=row.architecture,
         backbone=row.backbone,
         weights=weights,
@@ -200,9 +200,7 @@ def compare(out: Path, names: list[str], pets: petseg.Splits) -> None:
         pets: The data whose test split is drawn.
     """
     rows = [row for row in result_rows(out) if row.name in names]
-    models = {
-        row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows
-    }
+    models = {row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows}
     milliseconds = latencies(models, rows)
     write_json(out / "latency.json", milliseconds)
     draw_figures(rows, milliseconds, out)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.common import RESULTS
 from petseg.atomic_files import whole_file
-from petseg.run_state import RunFiles
+from petseg.experiment import RunFiles
 
 COMPARISON = ("latency.json", "classes.jpg", "latency.jpg", "confusion.jpg", "masks.jpg")
 MAX_WIDTH = 1280  # pixels

@@ -12,9 +12,8 @@ from pathlib import Path
 import keras
 
 import petseg
-from petseg.experiment import Result
+from petseg.experiment import Result, RunFiles
 from petseg.pretrained import half_precision, ship
-from petseg.run_state import RunFiles
 
 
 def main() -> None:
