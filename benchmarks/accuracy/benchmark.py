@@ -11,6 +11,7 @@ the table of scores and draws the figures.
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,7 +31,7 @@ from petseg.mask_grid import prediction_grid, spread_examples
 IMAGENET = "imagenet"
 GRID_PHOTOS = 8
 LATENCY_ROUNDS = 15
-SYNTHETIC = {"image_size": (64, 64), "frozen_epochs": 1, "epochs": 4}
+SYNTHETIC: dict[str, Any] = {"image_size": (64, 64), "frozen_epochs": 1, "epochs": 4}
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     weights: str | None = None if data == "synthetic" else IMAGENET
     if row.start_name is not None:
         weights = str(RunFiles(folder / row.start_name).best)
-    values = {
+    values: dict[str, Any] = {
         "image_size": (row.size, row.size),
         "frozen_epochs": row.frozen_epochs,
         "epochs": row.epochs,
