@@ -51,8 +51,8 @@ class ResultRow:
 
     @property
     def label(self) -> str:
-        """Architecture and height, such as "unet 224": short enough for figures."""
-        return f"{self.architecture} {self.image_size[0]}"
+        """Architecture and size in the name, such as "unet 224": short enough for figures."""
+        return f"{self.architecture} {self.name.rpartition('-')[2]}"
 
     @property
     def evaluation(self) -> "petseg.Evaluation":
