@@ -1,34 +1,33 @@
-"""What the choices inside each architecture give and cost: one row a variant.
+"""Variants of each architecture: what an argument changes in scores and training speed.
 
-Trains each for two epochs on a frozen encoder, at 128 x 128 on Oxford-IIIT Pet, and scores it on
-the validation part of the training list; the test split stays untouched. A row that is in the JSON
-already is not trained again, so the script can be stopped and gone on with. Then times the frozen
-training step of all of them, in turn, in one run.
+Trains each variant for two epochs with the encoder frozen, at 128 x 128 on Oxford-IIIT Pet, and
+evaluates it on the validation split. The test split is not used. Rows that are in the JSON already
+are not trained again. Then the training step of all variants is timed in turns in one run, beside
+a model without a decoder.
 
-    python benchmarks/variants.py --data-dir DIR --out docs/results/variants.json
+    python -m benchmarks.accuracy.ablations --data-dir DIR --out docs/results/ablations.json
 """
 
-import argparse
 import dataclasses
-import json
-import statistics
 from pathlib import Path
+from typing import Any
 
 import keras
-from train_step import bare_encoder, measure
 
 import petseg
-from petseg.environment import environment
-from petseg.atomic_files import write_json
+from benchmarks.common import Record, argument_parser, median, median_ratio
+from benchmarks.speed.train_step import bare_encoder, measure
 
+SIZE = (128, 128)
+BATCH_SIZE = 16
 BARE = "bare encoder"
 
-# MobileNetV2 with its last stage in the place of the one before, as the papers of PSPNet and
-# DeepLab have it.
+# MobileNetV2 with its last stage in the place of the one before, as in the papers of PSPNet and
+# DeepLab.
 LAST_STAGE = "mobilenetv2_last_stage"
 
 # The first row of each architecture is its default.
-VARIANTS = {
+VARIANTS: dict[str, list[dict[str, Any]]] = {
     "unet": [
         {},
         {"decoder_filters": (192, 128, 96)},
@@ -47,88 +46,111 @@ VARIANTS = {
 
 
 def add_last_stage() -> None:
+    """Adds the backbone `LAST_STAGE` to `petseg.BACKBONES`."""
     row = petseg.BACKBONES["mobilenetv2"]
     taps = (*row.taps[:3], row.taps[4], row.taps[4])
     petseg.BACKBONES[LAST_STAGE] = dataclasses.replace(row, taps=taps)
 
 
-def label(model: str, arguments: dict) -> str:
-    """The call that makes a variant, as one would type it."""
-    return f"{model}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+def variants(architectures: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Lists the variants, the defaults first.
+
+    Args:
+        architectures: Keys of `VARIANTS`.
+
+    Returns:
+        The architecture and the arguments of each variant, by the call as one would type it.
+    """
+    rows = [(name, arguments) for name in architectures for arguments in VARIANTS[name]]
+    rows.sort(key=lambda row: bool(row[1]))
+    return {
+        f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})": (
+            name,
+            arguments,
+        )
+        for name, arguments in rows
+    }
 
 
-def train(model: str, arguments: dict, data_dir: Path, seed: int) -> dict:
+def train(
+    architecture: str, arguments: dict[str, Any], data_dir: Path | None, seed: int
+) -> dict[str, Any]:
+    """Trains a variant and evaluates it on the validation split.
+
+    Args:
+        architecture: Key of `petseg.MODELS`.
+        arguments: Arguments of the architecture.
+        data_dir: Folder of tensorflow_datasets.
+        seed: Seed of the weights, the order of the photos and the augmentation.
+
+    Returns:
+        Parameters and scores.
+    """
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    pets = petseg.load_pets(image_size=(128, 128), batch_size=16, data_dir=data_dir, seed=seed)
-    network = petseg.MODELS[model](class_names=pets.class_names, **arguments)
-    network.compile(
+    pets = petseg.load_pets(image_size=SIZE, batch_size=BATCH_SIZE, data_dir=data_dir, seed=seed)
+    model = petseg.MODELS[architecture](class_names=pets.class_names, **arguments)
+    model.compile(
         optimizer=keras.optimizers.AdamW(),
         loss=petseg.CrossEntropyDice(),
-        metrics=[petseg.MeanIoU(3, pets.class_names)],
+        metrics=[petseg.MeanIoU(len(pets.class_names), pets.class_names)],
         jit_compile=False,
     )
-    petseg.finetune(network, pets.train, pets.val, frozen_epochs=2, epochs=0)
-    scores = petseg.evaluate(network, pets.val)
+    petseg.finetune(model, pets.train, pets.val, frozen_epochs=2, epochs=0)
+    scores = petseg.evaluate(model, pets.val)
     return {
-        "parameters": network.count_params(),
+        "parameters": model.count_params(),
         "mean_iou": round(scores.mean_iou, 4),
         "class_iou": {name: round(iou, 4) for name, iou in scores.class_iou.items()},
         "pixel_accuracy": round(scores.pixel_accuracy, 4),
     }
 
 
-def add_speeds(record: dict, rounds: int) -> None:
-    """The frozen step of each row, beside the bare encoder's of output stride 32."""
+def add_speeds(record: Record, rounds: int) -> None:
+    """Times the training step with a frozen encoder of every variant in the record.
+
+    Args:
+        record: The record, whose rows get the speed relative to the model without a decoder.
+        rounds: Number of rounds.
+    """
     keras.utils.clear_session()
     models = {BARE: bare_encoder("mobilenetv2")}
-    for model, rows in VARIANTS.items():
-        for arguments in rows:
-            if label(model, arguments) in record["rows"]:
-                network = petseg.MODELS[model](weights=None, **arguments)
-                models[label(model, arguments)] = network
-    speeds = measure(models, 128, batch_size=16, steps=8, rounds=rounds, tasks=("frozen",))
-    bare = speeds.pop(BARE)["frozen"]
-    record["bare_encoder_images_per_second"] = round(statistics.median(bare), 1)
-    for name, tasks in speeds.items():
-        ratios = [value / one for value, one in zip(tasks["frozen"], bare, strict=True)]
-        record["rows"][name]["frozen_step_speed"] = round(statistics.median(ratios), 3)
+    for call, (architecture, arguments) in variants(list(VARIANTS)).items():
+        if call in record.rows:
+            models[call] = petseg.MODELS[architecture](weights=None, **arguments)
+    speeds = measure(
+        models,
+        image_size=SIZE[0],
+        batch_sizes=dict.fromkeys(models, BATCH_SIZE),
+        images=8 * BATCH_SIZE,
+        rounds=rounds,
+        task="frozen",
+    )
+    bare = speeds.pop(BARE)
+    for call, values in speeds.items():
+        record.rows[call]["frozen_step_speed"] = median_ratio(values, bare, 3)
+    record.write(bare_encoder_images_per_second=median(bare, 1))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--models", nargs="*", default=list(VARIANTS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=5, help="of the timing")
-    parser.add_argument("--out", type=Path, required=True)
+    """Trains the variants that are missing, then times all."""
+    parser = argument_parser(__doc__, data_dir="optional", rounds=5)
+    parser.add_argument("--models", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     args = parser.parse_args()
-
     add_last_stage()
-    record = {"rows": {}}
-    if args.out.exists():
-        record = json.loads(args.out.read_text(encoding="utf-8"))
-    record["settings"] = {
-        "image_size": [128, 128],
+    settings = {
+        "image_size": SIZE,
         "epochs": "two, the encoder frozen",
         "split": "validation",
-        "batch_size": 16,
+        "batch_size": BATCH_SIZE,
         "frozen_step_speed": "images a second, as a share of the bare encoder's",
         "seed": args.seed,
     }
-    record["environment"] = environment()
-    rows = [(model, arguments) for model in args.models for arguments in VARIANTS[model]]
-    rows.sort(key=lambda row: bool(row[1]))  # the defaults first
-    for model, arguments in rows:
-        name = label(model, arguments)
-        if name in record["rows"]:
-            continue
-        record["rows"][name] = train(model, arguments, args.data_dir, args.seed)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(args.out, record)
-        print(name, record["rows"][name], flush=True)
+    record = Record(args.out, settings)
+    rows = variants(args.models)
+    for call in record.missing(rows):
+        record.add(call, train(*rows[call], args.data_dir, args.seed))
     add_speeds(record, args.rounds)
-    write_json(args.out, record)
 
 
 if __name__ == "__main__":

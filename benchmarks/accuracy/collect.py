@@ -1,42 +1,56 @@
-"""Puts the records and pictures of `examples/benchmark.py` into `docs/results`.
+"""Copies the records and figures of a finished accuracy benchmark to `docs/results`.
 
-    python benchmarks/collect.py runs/benchmark
+Each complete row goes to a folder of its name, the comparison of all rows to `comparison`.
+`python -m benchmarks.docs.tables` then makes the tables from them.
 
-Each finished row goes to a folder of its name, what compares them to `comparison`;
-`benchmarks/tables.py` makes the tables from them.
+    python -m benchmarks.accuracy.collect runs/benchmark
 """
 
 import argparse
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
-RECORDS = ("result.json", "history.csv")
-PICTURES = ("curves", "overlays")
-COMPARING = ("classes", "latency", "confusion", "masks")
-WIDEST = 1280  # pixels across
+from benchmarks.common import RESULTS
+from petseg.atomic_files import whole_file
+from petseg.experiment import RunFiles
+
+COMPARISON = ("latency.json", "classes.jpg", "latency.jpg", "confusion.jpg", "masks.jpg")
+MAX_WIDTH = 1280  # pixels
 
 
-def collect(run: Path, out: Path, records: tuple[str, ...], pictures: tuple[str, ...]) -> None:
-    """Copies the records, and the pictures as they suit a page."""
+def copy(files: Iterable[Path], out: Path) -> None:
+    """Copies files, and PNG figures as smaller JPEG files.
+
+    Args:
+        files: The files.
+        out: Folder to copy to.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    for name in records:
-        shutil.copy(run / name, out)
-    for name in pictures:
-        with Image.open(run / f"{name}.png") as picture:
-            picture.thumbnail((WIDEST, picture.height))
-            picture.convert("RGB").save(out / f"{name}.jpg", quality=88, optimize=True)
+    for path in files:
+        if path.suffix == ".png":
+            with (
+                Image.open(path) as figure,
+                whole_file(out / f"{path.stem}.jpg") as part,
+            ):
+                figure.thumbnail((MAX_WIDTH, figure.height))
+                figure.convert("RGB").save(part, quality=88, optimize=True)
+        else:
+            shutil.copy(path, out)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    """Copies every complete row and the comparison."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="what `benchmark --out` wrote")
     folder = parser.parse_args().folder
-    for result in folder.glob("*/result.json"):
-        collect(result.parent, RESULTS / result.parent.name, RECORDS, PICTURES)
-    collect(folder, RESULTS / "comparison", ("latency.json",), COMPARING)
+    for run in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = RunFiles(run)
+        if files.result.exists():
+            copy((files.result, files.history, files.curves, files.masks), RESULTS / run.name)
+    copy((folder / name for name in COMPARISON), RESULTS / "comparison")
 
 
 if __name__ == "__main__":

@@ -1,220 +1,287 @@
-"""Writes the tables of README.md and docs/*.md from docs/results: `tables.py [--check]`."""
+"""Writes the tables of README.md and docs/*.md from the records in docs/results.
+
+    python -m benchmarks.docs.tables [--check]
+
+A block between `<!-- table: NAME -->` and `<!-- end -->` gets the table of that name. The first
+column of a table identifies its row; the mean IoU, where there is one, is the second.
+"""
 
 import argparse
-import csv
 import json
 import re
-import statistics
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results"
+from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.common import RESULTS, ROOT
 
-
-def trained() -> str:
-    """Every row of the benchmark, the best first: how it was trained, and its figures."""
-    heading = "network, backbone, size, begins with, epochs, training, multiply-adds, "
-    heading += "before fine-tuning, mean IoU, pet, background, border, pixel accuracy, boundary F1"
-    rows = []
-    for path, record in benchmark():
-        settings, test = record["settings"], record["test"]
-        rows.append(
-            [
-                f"`{settings['model']}`",
-                f"`{settings['backbone']}`",
-                "x".join(map(str, settings["image_size"])),
-                beginning_of(settings["weights"]),
-                f"{settings['frozen_epochs']} + {settings['epochs']}",
-                f"{training_minutes(path.with_name('history.csv')):.0f} min",
-                f"{record['multiply_adds'] / 1e6:.0f} M",
-                f"{record['before_fine_tuning']['test']['mean_iou']:.3f}",
-                f"**{test['mean_iou']:.3f}**",
-                *(f"{test['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
-                f"{test['pixel_accuracy']:.3f}",
-                f"{test['boundary_f1']:.3f}",
-            ]
-        )
-    return table(heading, rows, words=5)
+CLASSES = ("pet", "background", "border")
+CLASS_HEADINGS = tuple(f"{name} IoU" for name in CLASSES)
 
 
-def best() -> str:
-    """What one asks first of every network, of the best of its rows."""
-    records: dict[str, tuple[Path, dict]] = {}
-    for path, record in benchmark():
-        records.setdefault(record["settings"]["model"], (path, record))
-    return first_figures(list(records.values()))
+def benchmark_table() -> str:
+    """Makes the table of all rows of the accuracy benchmark: training and scores.
 
-
-def family(*models: str) -> str:
-    """What one asks first of the rows of a family."""
-    return first_figures(
-        [(path, record) for path, record in benchmark() if record["settings"]["model"] in models]
+    Returns:
+        The table in Markdown.
+    """
+    heading = (
+        *("architecture and image size", "mean IoU", "mean IoU before fine-tuning"),
+        *CLASS_HEADINGS,
+        *("pixel accuracy", "boundary F1", "backbone", "initial weights"),
+        *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
-
-
-def first_figures(records: list[tuple[Path, dict]]) -> str:
-    milliseconds = read(RESULTS / "comparison" / "latency.json")
     rows = [
         [
-            f"`{record['settings']['model']}`",
-            f"`{record['settings']['backbone']}`",
-            "x".join(map(str, record["settings"]["image_size"])),
-            f"{record['parameters'] / 1e6:.1f} M",
-            f"{milliseconds[path.parent.name]:.0f} ms",
-            f"**{record['test']['mean_iou']:.3f}**",
-            f"{record['test']['pixel_accuracy']:.3f}",
+            f"`{row.architecture}` {row.size}",
+            f"**{row.test['mean_iou']:.3f}**",
+            f"{row.frozen_mean_iou:.3f}",
+            *_class_cells(row.test["class_iou"]),
+            f"{row.test['pixel_accuracy']:.3f}",
+            f"{row.test['boundary_f1']:.3f}",
+            f"`{row.backbone}`",
+            row.start,
+            f"{row.epochs[0]} + {row.epochs[1]}",
+            f"{row.training_minutes:.0f} min",
+            f"{row.multiply_adds / 1e6:.0f} M",
         ]
-        for path, record in records
+        for row in result_rows()
     ]
-    return table(
-        "network, backbone, size, parameters, one photo, mean IoU, pixel accuracy", rows, 3
+    return _table(heading, rows)
+
+
+def best_table() -> str:
+    """Makes the table with the best row of each architecture.
+
+    Returns:
+        The table in Markdown.
+    """
+    return _summary_table(best_of_each_architecture(result_rows()))
+
+
+def architecture_table(*architectures: str) -> str:
+    """Makes the table with all rows of a family of architectures.
+
+    Args:
+        *architectures: Keys of `petseg.MODELS`.
+
+    Returns:
+        The table in Markdown.
+    """
+    return _summary_table([row for row in result_rows() if row.architecture in architectures])
+
+
+def _summary_table(rows: list[ResultRow]) -> str:
+    milliseconds = _read(RESULTS / "comparison" / "latency.json")
+    heading = (
+        *("architecture and image size", "mean IoU", "pixel accuracy"),
+        *("backbone", "parameters", "time per photo"),
     )
-
-
-def benchmark() -> list[tuple[Path, dict]]:
-    """The records of the rows and where they are, the best first."""
-    records = [(path, read(path)) for path in sorted(RESULTS.glob("*/result.json"))]
-    return sorted(records, key=lambda entry: -entry[1]["test"]["mean_iou"])
-
-
-def beginning_of(weights: str) -> str:
-    """ImageNet, or the size of the row whose weights they are: `unet-mobilenetv2-128/best...`."""
-    if weights == "imagenet":
-        return "ImageNet"
-    size = Path(weights).parent.name.rpartition("-")[2]
-    return f"{size}x{size}"
-
-
-def training_minutes(history: Path) -> float:
-    """What the epochs take at the median pace of their stage: some were held up by other work."""
-    stages: dict[str, list[float]] = {}
-    with history.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            stages.setdefault(row["stage"], []).append(float(row["seconds"]))
-    return sum(len(seconds) * statistics.median(seconds) for seconds in stages.values()) / 60
-
-
-def variants() -> str:
-    """What the choices inside each architecture give and cost, the default of each first."""
-    record = read(RESULTS / "variants.json")
-    rows = []
-    for call, row in record["rows"].items():
-        model, _, arguments = call.removesuffix(")").partition("(")
-        rows.append(
+    return _table(
+        heading,
+        [
             [
-                f"`{model}`",
-                f"`{arguments}`" if arguments else "default",
-                f"{row['parameters'] / 1e6:.1f} M",
-                f"{row['mean_iou']:.3f}",
-                *(f"{row['class_iou'][name]:.3f}" for name in ("pet", "background", "border")),
-                f"{row['frozen_step_speed']:.2f}",
+                f"`{row.architecture}` {row.size}",
+                f"**{row.test['mean_iou']:.3f}**",
+                f"{row.test['pixel_accuracy']:.3f}",
+                f"`{row.backbone}`",
+                f"{row.parameters / 1e6:.1f} M",
+                f"{milliseconds[row.name]:.0f} ms",
             ]
-        )
-    order = list(dict.fromkeys(row[0] for row in rows))
-    rows.sort(key=lambda row: (order.index(row[0]), row[1] != "default"))
-    return table(
-        "network, arguments, parameters, mean IoU, pet, background, border, speed", rows, words=2
+            for row in rows
+        ],
     )
 
 
-def speed() -> str:
-    """Images a second of petseg and its peers, and the ratio."""
-    record = read(RESULTS / "speed.json")
+def ablations_table() -> str:
+    """Makes the table of architecture variants, the default of each architecture first.
+
+    Returns:
+        The table in Markdown.
+    """
+    found = _read(RESULTS / "ablations.json")["rows"]
+    architectures = list(dict.fromkeys(call.partition("(")[0] for call in found))
+    calls = sorted(
+        found, key=lambda call: (architectures.index(call.partition("(")[0]), "()" not in call)
+    )
+    rows = [
+        [
+            f"`{call}`" + (" (default)" if call.endswith("()") else ""),
+            f"{found[call]['mean_iou']:.3f}",
+            *_class_cells(found[call]["class_iou"]),
+            f"{found[call]['parameters'] / 1e6:.1f} M",
+            f"{found[call]['frozen_step_speed']:.2f}",
+        ]
+        for call in calls
+    ]
+    return _table(
+        ("model", "mean IoU", *CLASS_HEADINGS, "parameters", "relative training speed"), rows
+    )
+
+
+def recipe_table() -> str:
+    """Makes the table of changes to the training recipe, scored on the validation split.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [name, f"{found['thawed']:.3f}", f"{found['frozen']:.3f}"]
+        for name, found in _read(RESULTS / "recipe.json")["rows"].items()
+    ]
+    return _table(("change", "mean IoU", "mean IoU before fine-tuning"), rows)
+
+
+def prediction_table() -> str:
+    """Makes the table of prediction settings of U-Net: scores and time.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [
+            f"`{call}`" if "=" in call else call,
+            f"{found['mean_iou']:.3f}",
+            f"{found['milliseconds']:.0f} ms",
+        ]
+        for call, found in _read(RESULTS / "prediction.json")["ways"].items()
+    ]
+    return _table(("arguments", "mean IoU", "time per photo"), rows)
+
+
+def peers_speed_table() -> str:
+    """Makes the table of images per second of petseg and its peers, with the ratios.
+
+    Returns:
+        The table in Markdown.
+    """
     cases: list[str] = []
     rows = []
-    for model, result in record["results"].items():
-        for name, row in result["rows"].items():
-            cases = cases or [case for case in row if isinstance(row[case], dict)]
-            cells = []
-            for case in cases:
-                cell = f"{row[case]['images_per_second']:.0f}"
-                if "petseg_is_faster_by" in row[case]:
-                    cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
-                cells.append(cell)
-            rows.append([network(model, name), f"{row['parameters'] / 1e6:.1f} M", *cells])
-    cases = [
-        f"{task} {size.split('x')[0]}" + (" (1)" if batch == "batch 1" else "")
-        for task, size, batch in (case.split(", ") for case in cases)
-    ]
-    return table(", ".join(["network", "parameters", *cases]), rows)
+    for architecture, name, row in _peer_rows():
+        cases = cases or [case for case in row if isinstance(row[case], dict)]
+        cells = []
+        for case in cases:
+            cell = f"{row[case]['images_per_second']:.0f}"
+            if "petseg_is_faster_by" in row[case]:
+                cell += f" (**{row[case]['petseg_is_faster_by']:.1f}x**)"
+            cells.append(cell)
+        label = _peer_label(architecture, name)
+        rows.append([label, f"{row['parameters'] / 1e6:.1f} M", *cells])
+    return _table(("model", "parameters", *map(_case_heading, cases)), rows)
 
 
-def beginning() -> str:
-    """What it takes each process of `speed` to import, to give a first mask, and in memory."""
+def peer_startup_table() -> str:
+    """Makes the table of import time, time to the first prediction and memory beside peers.
+
+    Returns:
+        The table in Markdown.
+    """
     rows = [
         [
-            network(model, name),
+            _peer_label(architecture, name),
             f"{row['import_seconds']:.1f} s",
             f"{row['first_prediction_seconds']:.1f} s",
             f"{row['peak_mib']:,} MiB",
         ]
-        for model, result in read(RESULTS / "speed.json")["results"].items()
+        for architecture, name, row in _peer_rows()
+    ]
+    return _table(("model", "import", "start to first prediction", "peak memory"), rows)
+
+
+def _peer_rows() -> list[tuple[str, str, dict[str, Any]]]:
+    """The architecture, the name of what was measured, and its row."""
+    results = _read(RESULTS / "speed.json")["results"]
+    return [
+        (architecture, name, row)
+        for architecture, result in results.items()
         for name, row in result["rows"].items()
     ]
-    return table("network, import, first prediction, peak memory", rows)
 
 
-def network(model: str, name: str) -> str:
-    return f"`petseg.{model}`" if name == "petseg" else name
+def _peer_label(architecture: str, name: str) -> str:
+    return f"`petseg.{architecture}`" if name == "petseg" else name
 
 
-def startup() -> str:
-    """What it costs to import petseg, and to ask it for help."""
+def _case_heading(case: str) -> str:
+    """Shortens "predict, 224x224, batch 1" to "predict 224, batch 1"."""
+    task, size, batch = case.split(", ")
+    return f"{task} {size.partition('x')[0]}" + (f", {batch}" if batch == "batch 1" else "")
+
+
+def startup_table() -> str:
+    """Makes the table of the time to import petseg and to show the help of its command.
+
+    Returns:
+        The table in Markdown.
+    """
     rows = [
         [f"`{name}`", f"{found['seconds']:.2f} s", f"{found['of_the_base']:.2f}"]
-        for name, found in read(RESULTS / "startup.json")["results"].items()
+        for name, found in _read(RESULTS / "startup.json")["results"].items()
     ]
-    return table("process, time, of the first", rows)
+    return _table(("process", "time", "relative to the first row"), rows)
 
 
-def choices() -> str:
-    """What changes the speed of a training step, as a share of the default's."""
-    record = read(RESULTS / "step_choices.json")
+def step_choices_table() -> str:
+    """Makes the table of settings of a training step, relative to the default's speed.
+
+    Returns:
+        The table in Markdown, and a note on the memory that cached encoder features would take.
+    """
+    record = _read(RESULTS / "step_choices.json")
+    tasks = ("frozen", "full", "predict")
     rows = [
-        [name, *(f"{tasks[task]['ratio']:.2f}" for task in ("frozen", "full", "predict"))]
-        for name, tasks in record["results"].items()
+        [name, *(f"{found[task]['ratio']:.2f}" for task in tasks)]
+        for name, found in record["results"].items()
     ]
-    weights = record["encoder_features_mib_per_photo"]
-    photos = read(RESULTS / "dataset" / "dataset.json")["splits"]["train"]["examples"]
-    kept = " and ".join(f"{weights[size] * photos / 1024:.0f} GiB at {size}" for size in weights)
-    note = f"What a frozen encoder makes of the training photos would take {kept} to keep.\n"
-    return table("choice, frozen, full, predict", rows) + "\n" + note
+    mib = record["encoder_features_mib_per_photo"]
+    photos = _read(RESULTS / "dataset" / "dataset.json")["splits"]["train"]["examples"]
+    sizes = " and ".join(f"{mib[size] * photos / 1024:.0f} GiB at {size} x {size}" for size in mib)
+    note = f"To cache the features of a frozen encoder for all training photos would take {sizes}."
+    return f"{_table(('change', *tasks), rows)}\n{note}\n"
 
 
-def pipeline() -> str:
-    """Images a second, CPU time and memory of each way to read the training photos."""
-    names = {
+def pipeline_table() -> str:
+    """Makes the table of data pipelines: speed, CPU time and memory.
+
+    Returns:
+        The table in Markdown.
+    """
+    labels = {
         "petseg": "petseg",
         "tutorial": "`tf.data` tutorial",
         "tutorial, cached": "`tf.data` tutorial, cached",
         "torch": "torch `DataLoader`, 2 workers",
-        "fastest training step": "the fastest training step takes",
+        "fastest training step": "consumed by the fastest training step",
     }
     rows = []
-    for size, results in read(RESULTS / "pipeline.json")["results"].items():
-        for kind, name in names.items():
+    for size, results in _read(RESULTS / "pipeline.json")["results"].items():
+        for kind, label in labels.items():
             row = results[kind]
-            # The memory of the loader's workers is not that of the process.
+            # The memory of the DataLoader's workers is not that of the process.
             memory = f"{row['memory_mib']:,} MiB" if "memory_mib" in row and kind != "torch" else ""
             waiting = row.get("share_of_time_waiting")
             rows.append(
                 [
-                    name,
-                    size,
+                    f"{label}, {size}",
                     f"{row['images_per_second']:,}",
                     f"{row['cpu_ms_per_image']:.2f} ms",
                     memory,
                     "" if waiting is None else f"{waiting:.1%}",
                 ]
             )
-    return table("pipeline, size, images a second, CPU an image, memory, waiting", rows, words=2)
+    heading = ("pipeline", "images per second", "CPU time per image", "memory", "time waiting")
+    return _table(heading, rows)
 
 
-def classes() -> str:
-    """What the splits of Oxford-IIIT Pet hold."""
-    splits = read(RESULTS / "dataset" / "dataset.json")["splits"]
+def dataset_table() -> str:
+    """Makes the table of the splits of Oxford-IIIT Pet.
+
+    Returns:
+        The table in Markdown.
+    """
     rows = [
         [
             f"`{split}`",
@@ -222,124 +289,139 @@ def classes() -> str:
             *(f"{share:.1%}" for share in found["class_shares"].values()),
             *(" x ".join(map(str, found[size])) for size in ("smallest", "median", "largest")),
         ]
-        for split, found in splits.items()
+        for split, found in _read(RESULTS / "dataset" / "dataset.json")["splits"].items()
     ]
-    return table("split, photos, pet, background, border, smallest, median, largest", rows)
+    shares = tuple(f"{name} pixels" for name in CLASSES)
+    sizes = ("smallest photo", "median photo", "largest photo")
+    return _table(("split", "photos", *shares, *sizes), rows)
 
 
-def prediction() -> str:
-    """What the ways to show a photo to the U-Net give and cost."""
-    ways = read(RESULTS / "prediction.json")["ways"]
-    rows = [
-        [
-            f"`{call}`" if "=" in call else call,
-            f"{found['mean_iou']:.3f}",
-            f"{found['milliseconds']:.0f} ms",
-        ]
-        for call, found in ways.items()
-    ]
-    return table("arguments, mean IoU, a photo", rows)
+def runtimes_table() -> str:
+    """Makes the table of runtimes for a trained U-Net: scores, time and file size.
 
-
-def runtimes() -> str:
-    """Each way to run the U-Net: time, scores and size."""
-    record = read(RESULTS / "runtimes.json")
+    Returns:
+        The table in Markdown.
+    """
+    record = _read(RESULTS / "runtimes.json")
+    sides = [size.partition("x")[0] for size in record["speed"]]
     rows = []
     for way in next(iter(record["speed"].values())):
-        cells = []
+        scores, times = [], []
         for size, speeds in record["speed"].items():
+            mean_iou = record["scores"][size].get(way)
+            scores.append("" if mean_iou is None else f"{mean_iou:.3f}")
             one, many = speeds[way]["batch 1"], speeds[way]["batch 32"]
-            cells += [
+            times += [
                 f"{1e3 / one['images_per_second']:.1f} ms (**{one['times_the_base']:.1f}x**)",
                 f"{many['images_per_second']:.0f} (**{many['times_the_base']:.1f}x**)",
             ]
-            scores = record["scores"][size]
-            cells.append(f"{scores[way]:.3f}" if way in scores else "")
-        rows.append([way, *cells, f"{record['mib'][way]} MiB" if way in record["mib"] else ""])
-    heading = ["way"]
-    for size in record["speed"]:
-        side = size.split("x")[0]
-        heading += [f"one photo at {side}", f"a second at {side}", f"mean IoU at {side}"]
-    return table(", ".join([*heading, "file"]), rows)
+        file = f"{record['mib'][way]} MiB" if way in record["mib"] else ""
+        rows.append([way, *scores, *times, file])
+    heading = ["runtime", *(f"mean IoU at {side}" for side in sides)]
+    for side in sides:
+        heading += [f"time per photo at {side}", f"photos per second at {side}"]
+    return _table([*heading, "file size"], rows)
 
 
-def exports() -> str:
-    """How far any network's logits were from its export's, a row a backbone."""
-    found: dict[str, list[dict]] = {}
-    for name, row in read(RESULTS / "exports.json")["rows"].items():
+def exports_table() -> str:
+    """Makes the table of the greatest difference between a model's logits and its export's.
+
+    Returns:
+        The table in Markdown, one row a backbone.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, row in _read(RESULTS / "exports.json")["rows"].items():
         found.setdefault(name.partition("(")[2].removesuffix(")"), []).append(row)
     formats = [name for name in next(iter(found.values()))[0] if name != "greatest_logit"]
     rows = [
         [f"`{backbone}`", *(f"{max(row[name] for row in rows):.0e}" for name in formats)]
         for backbone, rows in found.items()
     ]
-    return table(", ".join(["backbone", *formats]), rows)
+    return _table(("backbone", *formats), rows)
 
 
-def recipe() -> str:
-    """What each change of the recipe gave on validation."""
-    rows = [
-        [name, f"{found['frozen']:.3f}", f"{found['thawed']:.3f}"]
-        for name, found in read(RESULTS / "recipe.json")["rows"].items()
-    ]
-    return table("change, mean IoU frozen, mean IoU thawed", rows)
+def _class_cells(class_iou: dict[str, float]) -> list[str]:
+    return [f"{class_iou[name]:.3f}" for name in CLASSES]
 
 
-def table(heading: str, rows: list[list[str]], words: int = 1) -> str:
-    """A table in Markdown, the first `words` columns to the left and the numbers to the right."""
-    names = heading.split(", ")
-    rule = [":---" if k < words else "---:" for k in range(len(names))]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, rule, *rows))
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    rule = [":---", *["---:"] * (len(heading) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (heading, rule, *rows))
 
 
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
-MAKERS = {
-    "trained": trained,
-    "best": best,
-    "unet": partial(family, "unet"),
-    "fcn": partial(family, "fcn8", "fcn16", "fcn32"),
-    "segnet": partial(family, "segnet"),
-    "pspnet": partial(family, "pspnet"),
-    "deeplab": partial(family, "deeplabv3", "deeplabv3_plus"),
-    "variants": variants,
-    "speed": speed,
-    "beginning": beginning,
-    "startup": startup,
-    "choices": choices,
-    "pipeline": pipeline,
-    "classes": classes,
-    "prediction": prediction,
-    "runtimes": runtimes,
-    "exports": exports,
-    "recipe": recipe,
+TABLES: dict[str, Callable[[], str]] = {
+    "trained": benchmark_table,
+    "best": best_table,
+    "unet": partial(architecture_table, "unet"),
+    "fcn": partial(architecture_table, "fcn8", "fcn16", "fcn32"),
+    "segnet": partial(architecture_table, "segnet"),
+    "pspnet": partial(architecture_table, "pspnet"),
+    "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
+    "ablations": ablations_table,
+    "recipe": recipe_table,
+    "prediction": prediction_table,
+    "speed": peers_speed_table,
+    "peer_startup": peer_startup_table,
+    "startup": startup_table,
+    "step_choices": step_choices_table,
+    "pipeline": pipeline_table,
+    "classes": dataset_table,
+    "runtimes": runtimes_table,
+    "exports": exports_table,
 }
 
 
-def with_tables(text: str) -> str:
-    """The text with each block between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
-    return re.sub(
-        r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)",
-        lambda match: match[1] + "\n" + MAKERS[match[2]]() + "\n" + match[3],
-        text,
-        flags=re.DOTALL,
-    )
+def with_tables(text: str, page: str) -> str:
+    """Replaces the tables of a page.
+
+    Args:
+        text: The page in Markdown.
+        page: Its name, for errors.
+
+    Returns:
+        The page with current tables.
+
+    Raises:
+        ValueError: If the page asks for a table that does not exist.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        begin, name, end = match.groups()
+        if name not in TABLES:
+            raise ValueError(
+                f"Tables must be one of {', '.join(TABLES)}. Received: {name!r} in {page}."
+            )
+        return f"{begin}\n{TABLES[name]()}\n{end}"
+
+    pattern = r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, block, text, flags=re.DOTALL)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Writes or checks the tables of every page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it would")
-    args = parser.parse_args()
+    check = parser.parse_args().check
+    outdated = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         before = page.read_text(encoding="utf-8")
-        after = with_tables(before)
+        after = with_tables(before, page.name)
         if after == before:
             continue
-        if args.check:
-            sys.exit(f"{page.name} does not agree with docs/results: run benchmarks/tables.py")
-        page.write_text(after, encoding="utf-8")
+        outdated.append(str(page.relative_to(ROOT)))
+        if not check:
+            page.write_text(after, encoding="utf-8")
+    if check and outdated:
+        sys.exit(
+            f"These pages do not agree with docs/results: {', '.join(outdated)}. "
+            "Run python -m benchmarks.docs.tables"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""Exports every network over every light backbone to every format: how far each is from its model.
-
-    python benchmarks/exports.py --out docs/results/exports.json
+"""Exports every architecture on every light backbone to every format, and compares the logits.
 
 Weights are random, and batch normalization has seen the images, so that logits are of the order of
-one. What is in the JSON already is not made again.
+one. Rows that are in the JSON already are not made again.
+
+    python -m benchmarks.release.exports --out docs/results/exports.json
 """
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -16,24 +14,33 @@ import numpy as np
 from keras import ops
 
 import petseg
-from petseg.environment import environment
-from petseg.atomic_files import write_json
+from benchmarks.common import Record, argument_parser
 
 BACKBONES = ("mobilenet", "mobilenetv2", "mobilenetv3small", "mobilenetv3large")
 FILES = {
-    "SavedModel": "network",
-    "ONNX": "network.onnx",
-    "OpenVINO": "network.xml",
-    "LiteRT": "network.tflite",
+    "SavedModel": "model",
+    "ONNX": "model.onnx",
+    "OpenVINO": "model.xml",
+    "LiteRT": "model.tflite",
 }
 SIZES = ((128, 128), (97, 161))
 
 
-def random_network(name: str, backbone: str, images: np.ndarray) -> keras.Model:
-    """A network whose features are of the order of one in every layer."""
+def random_model(architecture: str, backbone: str, images: np.ndarray, seed: int) -> keras.Model:
+    """Builds a model whose features are of the order of one in every layer.
+
+    Args:
+        architecture: Key of `petseg.MODELS`.
+        backbone: Key of `petseg.BACKBONES`.
+        images: Images for the statistics of batch normalization.
+        seed: Seed of the weights.
+
+    Returns:
+        The model.
+    """
     keras.utils.clear_session()
-    keras.utils.set_random_seed(0)
-    model = petseg.MODELS[name](backbone=backbone, weights=None)
+    keras.utils.set_random_seed(seed)
+    model = petseg.MODELS[architecture](backbone=backbone, weights=None)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
@@ -41,41 +48,49 @@ def random_network(name: str, backbone: str, images: np.ndarray) -> keras.Model:
     return model
 
 
-def drifts(model: keras.Model, images: list[np.ndarray], folder: Path) -> dict[str, float | str]:
-    """The greatest difference of a logit, or why there is no artifact."""
-    wanted = [ops.convert_to_numpy(model(batch)) for batch in images]
-    found: dict[str, float | str] = {"greatest_logit": max(float(np.abs(w).max()) for w in wanted)}
+def differences(
+    model: keras.Model, images: list[np.ndarray], folder: Path
+) -> dict[str, float | str]:
+    """Exports a model to every format and compares the logits.
+
+    Args:
+        model: The model.
+        images: Batches of images of different sizes.
+        folder: Folder to write to.
+
+    Returns:
+        The greatest difference of a logit for each format, or the error of the export.
+    """
+    expected = [ops.convert_to_numpy(model(batch)) for batch in images]
+    greatest = max(float(np.abs(logits).max()) for logits in expected)
+    found: dict[str, float | str] = {"greatest_logit": greatest}
     for name, file in FILES.items():
         try:
             runtime = petseg.Runtime(petseg.export(model, folder / file))
         except Exception as error:
             found[name] = f"{type(error).__name__}: {error}"[:300]
             continue
-        pairs = zip(images, wanted, strict=True)
+        pairs = zip(images, expected, strict=True)
         found[name] = max(float(np.abs(runtime(batch) - logits).max()) for batch, logits in pairs)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    record = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {"rows": {}}
-    record |= {"unit": "greatest difference of a logit", "environment": environment()}
-    rng = np.random.default_rng(0)
+    """Exports the rows that are missing."""
+    args = argument_parser(__doc__).parse_args()
+    settings = {"seed": args.seed, "image_sizes": SIZES}
+    record = Record(args.out, settings, unit="greatest difference of a logit")
+    rng = np.random.default_rng(args.seed)
     images = [rng.uniform(0, 255, (2, *size, 3)).astype("float32") for size in SIZES]
-    for backbone in BACKBONES:
-        for name in petseg.MODELS:
-            row = f"{name}({backbone})"
-            if row in record["rows"]:
-                continue
-            model = random_network(name, backbone, images[0])
-            with tempfile.TemporaryDirectory() as folder:
-                found = drifts(model, images, Path(folder))
-            record["rows"][row] = found
-            print(row, found, flush=True)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            write_json(args.out, record)
+    rows = {
+        f"{architecture}({backbone})": (architecture, backbone)
+        for backbone in BACKBONES
+        for architecture in petseg.MODELS
+    }
+    for row in record.missing(rows):
+        model = random_model(*rows[row], images[0], args.seed)
+        with tempfile.TemporaryDirectory() as folder:
+            record.add(row, differences(model, images, Path(folder)))
 
 
 if __name__ == "__main__":

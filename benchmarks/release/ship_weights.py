@@ -1,8 +1,8 @@
-"""Puts the network of a finished `petseg train` into the package, for `weights="pets"`.
+"""Puts the weights of a finished training into the package, for `weights="pets"`.
 
-The figures on its card are those of the weights as they ship, half of their precision gone.
+The weights ship in half precision; the scores in their record are those of the weights that ship.
 
-    python benchmarks/ship_weights.py runs/unet --data-dir DIR
+    python -m benchmarks.release.ship_weights runs/unet --data-dir DIR
 """
 
 import argparse
@@ -12,37 +12,41 @@ from pathlib import Path
 import keras
 
 import petseg
+from petseg.experiment import Result, RunFiles
 from petseg.pretrained import half_precision, ship
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    """Evaluates the weights in half precision and ships them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path, help="folder of a complete run")
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()
-    result = json.loads((args.run / "result.json").read_text(encoding="utf-8"))
-    settings = result["settings"]
-    model = keras.models.load_model(args.run / "model.keras")
-    card = {
-        "model": settings["model"],
-        "backbone": settings["backbone"],
-        "class_names": result["test"]["class_names"],
-        "image_size": settings["image_size"],
-        "data": "Oxford-IIIT Pet (Parkhi et al., CVPR 2012), CC BY-SA 4.0",
-        "licence": "Apache-2.0",
-        "how_trained": settings,
-        "environment": result["environment"],
-    }
+    result = Result.load(args.run)
+    settings = result.settings
+    model = keras.models.load_model(RunFiles(args.run).model)
     model.set_weights(half_precision(model.get_weights()))
     pets = petseg.load_pets(
-        image_size=settings["image_size"], data_dir=args.data_dir, seed=settings["seed"]
+        image_size=settings.image_size, data_dir=args.data_dir, seed=settings.seed
     )
-    card |= {
-        split: json.loads(petseg.evaluate(model, data).to_json())
-        for split, data in (("validation", pets.val), ("test", pets.test))
+    scores = {
+        "validation": petseg.evaluate(model, pets.val),
+        "test": petseg.evaluate(model, pets.test),
+    }
+    card = {
+        "architecture": settings.architecture,
+        "backbone": settings.backbone,
+        "class_names": pets.class_names,
+        "image_size": settings.image_size,
+        "data": "Oxford-IIIT Pet (Parkhi et al., CVPR 2012), CC BY-SA 4.0",
+        "licence": "Apache-2.0",
+        "how_trained": settings.to_dict(),
+        "environment": result.environment,
+        **{split: json.loads(evaluation.to_json()) for split, evaluation in scores.items()},
     }
     ship(model, card)
-    print(f"mean IoU {card['test']['mean_iou']:.4f}, in training {result['test']['mean_iou']:.4f}")
+    shipped, trained = scores["test"].mean_iou, result.test.mean_iou
+    print(f"mean IoU {shipped:.4f} in half precision, {trained:.4f} as trained")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the environment of each peer that benchmarks/speed.py measures, in the folder given.
+# Creates the environments of the peers that benchmarks/speed measures, in the given folder.
 #
-#   bash benchmarks/make_peers.sh ~/.cache/petseg-peers
+#   bash benchmarks/speed/make_peers.sh ~/.cache/petseg-peers
 set -euo pipefail
-folder=${1:?"Say where the environments shall go."}
+folder=${1:?"Name the folder to create the environments in."}
 mkdir -p "$folder"
 
 python3 -m venv "$folder/smp"

@@ -1,19 +1,23 @@
-"""What it costs to begin: `import petseg` beside `import keras, tensorflow`, and `petseg --help`.
+"""Start-up time: `import petseg` beside `import keras, tensorflow`, and `petseg --help`.
 
-Every measurement is a process of its own; they take turns, round after round.
+Each measurement is a process of its own; they take turns.
 
-    python benchmarks/startup.py --out docs/results/startup.json
+    python -m benchmarks.speed.startup --out docs/results/startup.json
 """
 
-import argparse
-import statistics
+import functools
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from petseg.environment import environment
-from petseg.atomic_files import write_json
+from benchmarks.common import (
+    Record,
+    argument_parser,
+    median,
+    median_ratio,
+    seconds_of,
+    take_turns,
+)
 
 BASE = "import keras, tensorflow"
 COMMANDS = {
@@ -23,39 +27,27 @@ COMMANDS = {
 }
 
 
-def seconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    for command in COMMANDS.values():
-        seconds(command)  # reads the files into memory, compiles them
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(args.rounds):
-        for name, command in COMMANDS.items():
-            times[name].append(seconds(command))
-    record = {
-        "unit": "seconds of a process, median; its share of the base's, median over the rounds",
-        "settings": {"rounds": args.rounds, "base": BASE},
-        "environment": environment(),
-        "results": {
-            name: {
-                "seconds": round(statistics.median(values), 2),
-                "of_the_base": round(
-                    statistics.median(a / b for a, b in zip(values, times[BASE], strict=True)), 2
-                ),
-            }
-            for name, values in times.items()
-        },
+    """Measures all commands."""
+    args = argument_parser(__doc__, seed=False, rounds=9).parse_args()
+    record = Record(
+        args.out,
+        {"rounds": args.rounds, "base": BASE},
+        rows="results",
+        resume=False,
+        unit="seconds of a process, median; its share of the base's, median over the rounds",
+    )
+    runs = {
+        name: functools.partial(subprocess.run, command, check=True, capture_output=True)
+        for name, command in COMMANDS.items()
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, record)
+    for run in runs.values():
+        run()  # reads the files into memory, compiles them
+    turns = {name: functools.partial(seconds_of, run) for name, run in runs.items()}
+    times = take_turns(turns, args.rounds)
+    for name, values in times.items():
+        ratio = median_ratio(values, times[BASE])
+        record.add(name, {"seconds": median(values, 2), "of_the_base": ratio})
 
 
 if __name__ == "__main__":

@@ -1,36 +1,45 @@
-"""What makes a training step of U-Net shorter on a CPU, and what does not: one row a choice.
+"""Settings that change the speed of a training step of U-Net on a CPU.
 
-Each row changes one thing of the default; all take turns in one run. Quote the ratios.
+Each row changes one setting of the default; all rows take turns in one run. Quote the ratios.
 
-    python benchmarks/step_choices.py --out docs/results/step_choices.json
+    python -m benchmarks.speed.step_choices --out docs/results/step_choices.json
 """
 
-import argparse
 import math
-import statistics
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import keras
-from train_step import TASKS, images_per_second, prepared, same_batch
 
 import petseg
-from petseg.environment import environment
-from petseg.atomic_files import write_json
+from benchmarks.common import Record, argument_parser, median, median_ratio
+from benchmarks.speed.train_step import TASKS, measure
 from petseg.normalization import FusedBatchNormalization
 
 
-def default(**compile_arguments):
-    """The default U-Net, with some arguments of `compile` changed."""
+def default(**compile_arguments: Any) -> keras.Model:
+    """Builds the default U-Net.
+
+    Args:
+        **compile_arguments: Arguments of `compile` to change.
+
+    Returns:
+        The compiled model.
+    """
     model = petseg.unet(weights=None)
     config = keras.saving.deserialize_keras_object(model.get_compile_config())
     model.compile(**(config | compile_arguments))
     return model
 
 
-def keras_batch_norm():
-    """The default U-Net with the batch normalization of Keras."""
+def keras_batch_norm() -> keras.Model:
+    """Builds the default U-Net with the batch normalization of Keras.
 
-    def layer_like(layer):
+    Returns:
+        The compiled model.
+    """
+
+    def layer_like(layer: keras.Layer) -> keras.Layer:
         kind = type(layer)
         if kind is FusedBatchNormalization:
             kind = keras.layers.BatchNormalization
@@ -42,7 +51,12 @@ def keras_batch_norm():
     return changed
 
 
-def bfloat16():
+def bfloat16() -> keras.Model:
+    """Builds the default U-Net with the policy mixed_bfloat16.
+
+    Returns:
+        The compiled model.
+    """
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         return default()
@@ -51,7 +65,7 @@ def bfloat16():
 
 
 DEFAULT = "default"
-CHOICES = {
+CHOICES: dict[str, Callable[[], keras.Model]] = {
     DEFAULT: default,
     "Keras's batch normalization": keras_batch_norm,
     "no metric": lambda: default(metrics=None),
@@ -62,61 +76,59 @@ CHOICES = {
 BATCH_SIZES = (8, 16, 64)
 
 
-def measure(image_size: int, batch_size: int, images: int, rounds: int) -> dict:
-    rows = {name: (make(), batch_size) for name, make in CHOICES.items()}
-    rows |= {f"batches of {size}": (default(), size) for size in BATCH_SIZES}
-    results: dict[str, dict] = {name: {} for name in rows}
-    for task in TASKS:
-        runs, speeds = {}, {}
-        for name, (model, size) in rows.items():
-            batches = same_batch(image_size, size, images // size)
-            if task == "predict":
-                runs[name] = lambda model=model, data=batches: model.predict(data, verbose=0)
-            else:
-                prepared(model, frozen=task == "frozen")
-                runs[name] = lambda model=model, data=batches: model.fit(
-                    data, verbose=0, shuffle=False
-                )
-            runs[name]()  # traces and warms up
-            speeds[name] = []
-        for _ in range(rounds):
-            for name, run in runs.items():
-                speeds[name].append(images_per_second(run, images))
-        for name, values in speeds.items():
-            pairs = zip(values, speeds[DEFAULT], strict=True)
-            results[name][task] = {
-                "images_per_second": round(statistics.median(values), 1),
-                "ratio": round(statistics.median(value / default for value, default in pairs), 2),
-            }
-            print(task, name, results[name][task], flush=True)
-    return results
-
-
 def features_mib(image_size: int) -> float:
-    """What a frozen encoder's features of one photo weigh, if one kept them."""
+    """Computes the memory of a frozen encoder's features, as if they were cached.
+
+    Args:
+        image_size: Height and width of the photo.
+
+    Returns:
+        MiB for one photo.
+    """
     encoder = petseg.unet(weights=None).get_layer("encoder")
     shapes = encoder.compute_output_shape((1, image_size, image_size, 3))
     return round(sum(math.prod(shape) for shape in shapes) * 4 / 2**20, 2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measures all choices."""
+    parser = argument_parser(__doc__, rounds=5)
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--images", type=int, default=256, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=256, help="in each measurement")
     args = parser.parse_args()
-    keras.utils.set_random_seed(0)
-    record = {
-        "unit": "images a second, median; ratio to the default",
-        "settings": {name: value for name, value in vars(args).items() if name != "out"},
-        "environment": environment(),
-        "encoder_features_mib_per_photo": {size: features_mib(size) for size in (128, 224)},
-        "results": measure(args.image_size, args.batch_size, args.images, args.rounds),
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, record)
+    keras.utils.set_random_seed(args.seed)
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    record = Record(
+        args.out,
+        settings,
+        rows="results",
+        resume=False,
+        unit="images a second, median; ratio to the default",
+        encoder_features_mib_per_photo={str(size): features_mib(size) for size in (128, 224)},
+    )
+    models = {name: make() for name, make in CHOICES.items()}
+    batch_sizes = dict.fromkeys(models, args.batch_size)
+    for size in BATCH_SIZES:
+        models[f"batches of {size}"] = default()
+        batch_sizes[f"batches of {size}"] = size
+    found: dict[str, dict[str, Any]] = {name: {} for name in models}
+    for task in TASKS:
+        speeds = measure(
+            models,
+            image_size=args.image_size,
+            batch_sizes=batch_sizes,
+            images=args.images,
+            rounds=args.rounds,
+            task=task,
+        )
+        for name, values in speeds.items():
+            found[name][task] = {
+                "images_per_second": median(values, 1),
+                "ratio": median_ratio(values, speeds[DEFAULT]),
+            }
+    for name, tasks in found.items():
+        record.add(name, tasks)
 
 
 if __name__ == "__main__":

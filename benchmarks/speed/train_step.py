@@ -1,44 +1,77 @@
-"""Times training steps and predictions of several models, in turn, round after round.
+"""Times training steps and predictions of several models in turns."""
 
-The bare encoder has a 1 x 1 convolution for a decoder and the same loss and metrics, so that it is
-the most that any decoder on it can reach.
-"""
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal
 
-import time
-
+import keras
 import numpy as np
 import tensorflow as tf
 
-import petseg
+from benchmarks.common import seconds_of, take_turns
 from petseg.backbones import encode
-from petseg.models.layers import classify, image_input, segmenter
+from petseg.models.arguments import image_input
+from petseg.models.assembly import assemble
+from petseg.models.layers import classify
+from petseg.training import thaw_encoder
+
+Task = Literal["frozen", "full", "predict"]
+TASKS: tuple[Task, ...] = ("frozen", "full", "predict")
 
 
-def bare_encoder(backbone, output_stride=32):
+def bare_encoder(backbone: str, output_stride: int = 32) -> keras.Model:
+    """Builds the fastest possible model on a backbone: a 1x1 convolution instead of a decoder.
+
+    Args:
+        backbone: Key of `petseg.BACKBONES`.
+        output_stride: Output stride of the encoder.
+
+    Returns:
+        A model that is compiled with the loss and metrics of the architectures.
+    """
     images = image_input((None, None, 3))
     features = encode(images, backbone, None, output_stride)
-    return segmenter(images, classify(features[-1], 3), "bare_encoder", None)
+    return assemble(
+        images,
+        classify(features[-1], 3),
+        architecture="bare_encoder",
+        backbone=backbone,
+        weights=None,
+        class_names=None,
+        ignore_class=None,
+    )
 
 
-def prepared(model, frozen):
-    """The model compiled anew with its encoder frozen or not, batch normalization kept as it is."""
+def prepared(model: keras.Model, *, frozen: bool) -> keras.Model:
+    """Freezes or unfreezes the encoder and compiles the model again.
+
+    Args:
+        model: A model of petseg.
+        frozen: Whether to freeze the encoder. Its batch normalization is not trained either way.
+
+    Returns:
+        The model.
+    """
     encoder = model.get_layer("encoder")
     if frozen:
         encoder.trainable = False
     else:
-        petseg.training.thaw_encoder(encoder)
+        thaw_encoder(encoder)
     model.compile_from_config(model.get_compile_config())
     return model
 
 
-def images_per_second(run, images):
-    start = time.perf_counter()
-    run()
-    return images / (time.perf_counter() - start)
+def same_batch(image_size: int, batch_size: int, steps: int) -> Any:
+    """Makes a dataset that repeats one random batch.
 
+    Args:
+        image_size: Height and width.
+        batch_size: Images in the batch.
+        steps: Number of repetitions.
 
-def same_batch(image_size, batch_size, steps):
-    """A dataset of one random batch, `steps` times."""
+    Returns:
+        The dataset of images and masks.
+    """
     rng = np.random.default_rng(0)
     shape = (batch_size, image_size, image_size)
     images = tf.constant(rng.uniform(0, 255, (*shape, 3)), tf.float32)
@@ -48,24 +81,39 @@ def same_batch(image_size, batch_size, steps):
     return tf.data.Dataset.from_tensors((images, masks)).repeat(steps).with_options(options)
 
 
-TASKS = ("frozen", "full", "predict")
+def measure(
+    models: Mapping[str, keras.Model],
+    *,
+    image_size: int,
+    batch_sizes: Mapping[str, int],
+    images: int,
+    rounds: int,
+    task: Task,
+) -> dict[str, list[float]]:
+    """Times one task of several models in turns.
 
+    Args:
+        models: The models.
+        image_size: Height and width of the images.
+        batch_sizes: Batch size of each model.
+        images: Images in each measurement.
+        rounds: Number of rounds.
+        task: "frozen" and "full" are training steps, "predict" is prediction.
 
-def measure(models, image_size, batch_size, steps, rounds, tasks=TASKS):
-    batches = same_batch(image_size, batch_size, steps)
-    count = steps * batch_size
-    speeds = {name: {task: [] for task in tasks} for name in models}
-    for task in tasks:
-        runs = {}
-        for name, model in models.items():
-            if task == "predict":
-                runs[name] = lambda model=model: model.predict(batches, verbose=0)
-            else:
-                prepared(model, frozen=task == "frozen")
-                runs[name] = lambda model=model: model.fit(batches, verbose=0, shuffle=False)
-            model_run = runs[name]
-            model_run()  # traces and warms up
-        for _ in range(rounds):
-            for name, run in runs.items():
-                speeds[name][task].append(images_per_second(run, count))
-    return speeds
+    Returns:
+        Images per second of each model, one value a round.
+    """
+    runs = {}
+    for name, model in models.items():
+        batch_size = batch_sizes[name]
+        batches = same_batch(image_size, batch_size, images // batch_size)
+        if task == "predict":
+            runs[name] = functools.partial(model.predict, batches, verbose=0)
+        else:
+            prepared(model, frozen=task == "frozen")
+            runs[name] = functools.partial(model.fit, batches, verbose=0, shuffle=False)
+        runs[name]()  # traces and warms up
+    times = take_turns(
+        {name: functools.partial(seconds_of, run) for name, run in runs.items()}, rounds
+    )
+    return {name: [images / value for value in values] for name, values in times.items()}

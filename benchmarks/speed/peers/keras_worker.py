@@ -1,6 +1,8 @@
-"""Times a Keras model on the command of `speed.py`: one JSON line in, one out.
+"""Times a Keras model for `peers_speed`: answers each line of JSON with one.
 
-python keras_worker.py petseg:unet
+    python keras_worker.py petseg:unet
+
+Runs as a script in the environment of its library, so it imports nothing of the repository.
 """
 
 import importlib
@@ -12,27 +14,26 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
 TAPS = ("block_13_expand_relu", "block_6_expand_relu", "block_3_expand_relu", "block_1_expand_relu")
 
 
 def textbook(architecture):
-    """What tutorials build on Keras's MobileNetV2: the model, and the layers of its encoder."""
+    """Builds a model as tutorials do on Keras's MobileNetV2; returns it and its encoder."""
     import keras
     from keras import layers
 
     images = keras.Input((None, None, 3))
-    network = keras.applications.MobileNetV2(
+    backbone = keras.applications.MobileNetV2(
         include_top=False, weights=None, input_tensor=layers.Rescaling(1 / 127.5, -1)(images)
     )
-    skips = [network.get_layer(tap).output for tap in TAPS] + [images]  # strides 16 to 1
-    x = network.get_layer("block_16_project").output
-    encoder = [layer for layer in network.layers if layer.name != "input_layer"]
+    skips = [backbone.get_layer(tap).output for tap in TAPS] + [images]  # strides 16 to 1
+    x = backbone.get_layer("block_16_project").output
+    encoder = [layer for layer in backbone.layers if layer.name != "input_layer"]
     return keras.Model(images, DECODERS[architecture](x, skips)), encoder
 
 
 def unet(x, skips):
-    """Resize, concatenate, two 3 x 3 convolutions, to stride 1."""
+    """Upsamples, concatenates the skip and applies two 3x3 convolutions, up to stride 1."""
     from keras import layers
 
     for skip, filters in zip(skips, (256, 128, 64, 48, 32), strict=True):
@@ -44,7 +45,7 @@ def unet(x, skips):
 
 
 def segnet(x, _):
-    """Resize, one 3 x 3 convolution, to stride 2."""
+    """Upsamples and applies one 3x3 convolution, up to stride 2."""
     from keras import layers
 
     for filters in (512, 256, 128, 64):
@@ -53,7 +54,7 @@ def segnet(x, _):
 
 
 def fcn8(x, skips):
-    """Scores of three strides, added on the way up through transposed convolutions."""
+    """Class scores at three strides, upsampled by transposed convolutions and added."""
     from keras import layers
 
     x = layers.Conv2D(3, 1)(x)
@@ -74,7 +75,7 @@ DECODERS = {"unet": unet, "segnet": segnet, "fcn8": fcn8}
 
 
 def build(name):
-    """The compiled model, and what to freeze of it."""
+    """Builds the compiled model; returns it and the layers to freeze."""
     maker, _, model_name = name.partition(":")
     if maker == "petseg":
         import petseg
@@ -86,7 +87,7 @@ def build(name):
     elif maker == "keras_hub":
         import keras_hub
 
-        # The lightest encoder that it takes; its only preset has ResNet-50.
+        # The lightest encoder that it supports; its only preset has ResNet-50.
         resnet18 = keras_hub.models.ResNetBackbone(
             input_conv_filters=[64],
             input_conv_kernel_sizes=[7],
@@ -108,7 +109,7 @@ def build(name):
 
 
 def compile_plainly(model):
-    """Adam, cross-entropy and accuracy, as tutorials compile."""
+    """Compiles with Adam, cross-entropy and accuracy, as tutorials do."""
     import keras
 
     model.compile(
@@ -120,12 +121,12 @@ def compile_plainly(model):
 
 
 def compile_again(model):
-    """As petseg compiled it."""
+    """Compiles with what petseg compiled it with."""
     model.compile_from_config(model.get_compile_config())
 
 
 class Worker:
-    """The model, in the state of the task it was last asked for."""
+    """A model that is compiled for the task it was last asked for."""
 
     def __init__(self, name):
         start = time.perf_counter()
@@ -156,7 +157,7 @@ class Worker:
         if task != "predict":
             for layer in self.encoder:
                 layer.trainable = task == "full"
-        self.compile(self.model)  # a graph for each size, since keras-hub's knows but one
+        self.compile(self.model)  # one graph for each size, since keras-hub's takes only one
         self.state = (task, size)
 
     def batches(self, size, batch, steps):
@@ -182,10 +183,10 @@ class Worker:
 
 
 def serve(make, *arguments):
-    """Makes the worker, then runs what each line of stdin asks for."""
+    """Makes the worker, prints its description, then runs each request on stdin."""
     worker = make(*arguments)
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # what the libraries print must not mix with the answers
     print(json.dumps(worker.describe()), file=out, flush=True)
     for line in sys.stdin:
         seconds = worker.run(**json.loads(line))

@@ -1,4 +1,4 @@
-"""Times a pipeline over the training photos on the command of `pipeline.py`: JSON in, JSON out.
+"""Times a data pipeline over the training photos for `pipeline`.
 
 python pipeline_worker.py KIND SIZE BATCH SOURCE
 """
@@ -20,7 +20,7 @@ def petseg_batches(size, batch, source):
 
 
 def tutorial_batches(size, batch, source, *, cached):
-    """What tutorials of `tf.data` write: resize each photo to float32, augment it, batch it."""
+    """As in tutorials of `tf.data`: resizes each photo to float32, augments it, makes batches."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -55,7 +55,7 @@ def tutorial_batches(size, batch, source, *, cached):
 
 
 def torch_batches(size, batch, source):
-    """A `DataLoader` with two workers over the same files, by `torchvision.transforms.v2`."""
+    """A `DataLoader` with two workers and `torchvision.transforms.v2` over the same photos."""
     import torch
     from PIL import Image
     from torchvision import tv_tensors
@@ -94,7 +94,7 @@ KINDS = {
 
 
 def cpu_seconds():
-    """Of this process and of the children that have ended."""
+    """CPU time of this process and of its children that have ended."""
     return sum(
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -107,9 +107,9 @@ def resident_mib():
 
 
 def epoch(batches):
-    """Seconds, CPU seconds and images of one pass."""
+    """Runs one epoch; returns seconds, CPU seconds and images."""
     wall, cpu, images = time.perf_counter(), cpu_seconds(), 0
-    iterator = iter(batches)  # lives on: to end it takes tf.data's autotuning up to a second
+    iterator = iter(batches)  # kept alive: tf.data takes up to a second to end it
     for batch, _ in iterator:
         images += len(batch)
     return {
@@ -122,10 +122,10 @@ def epoch(batches):
 def main():
     kind, size, batch, source = sys.argv[1:]
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # what the libraries print must not mix with the answers
     batches = KINDS[kind](int(size), int(batch), source)
     before = resident_mib()
-    epoch(batches)  # fills what caches there are
+    epoch(batches)  # fills the caches
     print(json.dumps({"memory_mib": round(resident_mib() - before)}), file=out, flush=True)
     for _ in sys.stdin:
         print(json.dumps(epoch(batches)), file=out, flush=True)

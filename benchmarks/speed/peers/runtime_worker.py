@@ -1,6 +1,6 @@
-"""Times one way to run a trained network on the command of `runtimes.py`: JSON in, JSON out.
+"""Times one runtime of a trained model for `runtimes`.
 
-python runtime_worker.py WAY FILE
+python runtime_worker.py RUNTIME FILE
 """
 
 import os
@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def load(path):
     from keras.saving import load_model
 
-    import petseg  # noqa: F401 -- registers what the file holds
+    import petseg  # noqa: F401 -- registers the layers in the file
 
     return load_model(path)
 
@@ -50,7 +50,7 @@ def artifact(path):
 
 
 def bare_onnx(path):
-    """A network of another package, channels first."""
+    """An ONNX file of another package, channels first."""
     import numpy as np
     import onnxruntime
 
@@ -61,7 +61,7 @@ def bare_onnx(path):
     )
 
 
-WAYS = {
+RUNTIMES = {
     "model.predict": model_predict,
     "compiled call": compiled_call,
     "petseg.predict": petseg_predict,
@@ -71,10 +71,10 @@ WAYS = {
 
 
 class Worker:
-    """The network, ready to run."""
+    """A model that is loaded in a runtime."""
 
-    def __init__(self, way, path):
-        self.call = WAYS[way](path)
+    def __init__(self, runtime, path):
+        self.call = RUNTIMES[runtime](path)
 
     def describe(self):
         return {"versions": {}}

@@ -1,4 +1,4 @@
-"""Times a model of segmentation_models_pytorch on the command of `speed.py`: one JSON line each.
+"""Times a model of segmentation_models_pytorch for `peers_speed`.
 
 python torch_worker.py Unet [--compile]
 """
@@ -10,7 +10,7 @@ from keras_worker import serve
 
 
 class Worker:
-    """The model, in the state of the task it was last asked for."""
+    """A model that is set up for the task it was last asked for."""
 
     def __init__(self, architecture, compiled):
         start = time.perf_counter()

@@ -1,0 +1,240 @@
+"""The accuracy benchmark: trains and compares every architecture on Oxford-IIIT Pet.
+
+Each row is one `petseg.experiment` with a folder of its own. Started again, the script skips rows
+that are complete and resumes the one that was interrupted. Then it times all rows in turns, prints
+the table of scores and draws the figures.
+
+    python -m benchmarks.accuracy.benchmark --out runs/benchmark              # hours on a CPU
+    python -m benchmarks.accuracy.benchmark --out runs/demo --data synthetic  # minutes
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+
+import petseg
+from benchmarks.accuracy.benchmark_figures import draw_figures
+from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.common import argument_parser, seconds_of, take_turns
+from petseg import experiment
+from petseg.atomic_files import whole_file, write_json
+from petseg.comparison import comparison_table
+from petseg.experiment import RunFiles, Settings
+from petseg.mask_grid import prediction_grid, spread_examples
+
+IMAGENET = "imagenet"
+GRID_PHOTOS = 8
+LATENCY_ROUNDS = 15
+SYNTHETIC: dict[str, Any] = {"image_size": (64, 64), "frozen_epochs": 1, "epochs": 4}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of the benchmark.
+
+    Attributes:
+        architecture: Key of `petseg.MODELS`.
+        backbone: Key of `petseg.BACKBONES`.
+        size: Height and width of the images.
+        start: "imagenet", or the size of the row whose weights this one starts from.
+        frozen_epochs: Epochs with the encoder frozen.
+        epochs: Epochs of fine-tuning.
+        rate: Peak learning rate of fine-tuning.
+    """
+
+    architecture: str
+    backbone: str
+    size: int
+    start: str | int
+    frozen_epochs: int
+    epochs: int
+    rate: float
+
+    @property
+    def name(self) -> str:
+        """Name of the row and its folder."""
+        return f"{self.architecture}-{self.backbone}-{self.size}"
+
+    @property
+    def start_name(self) -> str | None:
+        """Name of the row whose weights this one starts from, if any."""
+        if self.start == IMAGENET:
+            return None
+        return f"{self.architecture}-{self.backbone}-{self.start}"
+
+
+# Rows start from a backbone trained on ImageNet, or from the weights of the same model at another
+# size, which takes far fewer epochs. The lower learning rate loses less of what was learned at the
+# other size. unet 224, fcn8 128, pspnet 192, segnet 128 and deeplabv3 128 have the architecture and
+# size of the notebook project that preceded this package.
+ROWS = {
+    row.name: row
+    for row in (
+        Row("unet", "mobilenetv2", 128, IMAGENET, 3, 24, 3e-4),
+        Row("unet", "mobilenetv2", 224, IMAGENET, 3, 24, 3e-4),
+        Row("unet", "mobilenetv2", 320, 224, 1, 8, 1e-4),
+        Row("fcn8", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
+        Row("fcn8", "mobilenet", 224, 128, 1, 8, 3e-4),
+        Row("segnet", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
+        Row("segnet", "mobilenetv2", 224, 128, 1, 8, 3e-4),
+        Row("deeplabv3", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
+        Row("deeplabv3", "mobilenetv2", 224, 128, 1, 8, 3e-4),
+        Row("deeplabv3_plus", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
+        Row("deeplabv3_plus", "mobilenetv2", 224, 128, 1, 8, 3e-4),
+        Row("pspnet", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
+        Row("pspnet", "mobilenetv2", 224, 128, 1, 8, 3e-4),
+        Row("pspnet", "mobilenetv2", 192, 224, 1, 8, 1e-4),
+        Row("fcn16", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
+        Row("fcn32", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
+    )
+}
+
+
+def with_starts(names: list[str]) -> list[Row]:
+    """Adds the rows whose weights others start from.
+
+    Args:
+        names: Names of rows.
+
+    Returns:
+        The rows, each after the one that it starts from.
+    """
+    wanted: dict[str, Row] = {}
+    for name in names:
+        chain: list[str] = []
+        start: str | None = name
+        while start is not None:
+            chain.append(start)
+            start = ROWS[start].start_name
+        wanted.update((name, ROWS[name]) for name in reversed(chain))
+    return list(wanted.values())
+
+
+def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
+    """Makes the settings of a row's training.
+
+    Args:
+        row: The row.
+        folder: Folder of all rows.
+        data: "pets" or "synthetic".
+        seed: Seed of the training.
+
+    Returns:
+        The settings.
+    """
+    weights: str | None = None if data == "synthetic" else IMAGENET
+    if row.start_name is not None:
+        weights = str(RunFiles(folder / row.start_name).best)
+    values: dict[str, Any] = {
+        "image_size": (row.size, row.size),
+        "frozen_epochs": row.frozen_epochs,
+        "epochs": row.epochs,
+        **(SYNTHETIC if data == "synthetic" else {}),
+    }
+    return Settings(
+        architecture=row.architecture,
+        backbone=row.backbone,
+        weights=weights,
+        data=data,
+        learning_rate=(1e-3, row.rate),
+        seed=seed,
+        **values,
+    )
+
+
+def latencies(models: dict[str, keras.Model], rows: list[ResultRow]) -> dict[str, float]:
+    """Times the prediction of one photo, the models in turns.
+
+    Args:
+        models: The model of each row.
+        rows: The rows.
+
+    Returns:
+        Median milliseconds by the name of the row.
+    """
+    runs = {
+        row.name: functools.partial(
+            models[row.name].predict_on_batch, np.full((1, *row.image_size, 3), 127, "float32")
+        )
+        for row in rows
+    }
+    for run in runs.values():
+        run()  # compiles
+    turns = {name: functools.partial(seconds_of, run) for name, run in runs.items()}
+    times = take_turns(turns, LATENCY_ROUNDS)
+    return {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+
+
+def mask_figure(
+    models: dict[str, keras.Model], rows: list[ResultRow], pets: petseg.Splits
+) -> Figure:
+    """Draws photos of the test split with their true masks and the masks of each model.
+
+    Args:
+        models: The model of each row.
+        rows: The rows to draw.
+        pets: The data.
+
+    Returns:
+        The figure.
+    """
+    photos, truth = spread_examples(pets.test, GRID_PHOTOS)
+    predicted = {
+        row.label: petseg.predict(models[row.name], np.stack(photos), image_size=row.image_size)
+        for row in rows
+    }
+    return prediction_grid(photos, truth, predicted, pets.class_names)
+
+
+def compare(out: Path, names: list[str], pets: petseg.Splits) -> None:
+    """Times, tabulates and draws trained rows.
+
+    Args:
+        out: Folder of all rows; the figures go there too.
+        names: Names of the rows.
+        pets: The data whose test split is drawn.
+    """
+    rows = [row for row in result_rows(out) if row.name in names]
+    models = {row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows}
+    milliseconds = latencies(models, rows)
+    write_json(out / "latency.json", milliseconds)
+    draw_figures(rows, milliseconds, out)
+    with whole_file(out / "masks.jpg") as part:
+        figure = mask_figure(models, best_of_each_architecture(rows), pets)
+        figure.savefig(part, dpi=80, pil_kwargs={"quality": 88})
+    Console().print(comparison_table({row.label: row.evaluation for row in rows}))
+    print(f"Weights and figures are in {out}")
+
+
+def main() -> None:
+    """Trains the rows that are not complete, then compares all."""
+    parser = argument_parser(__doc__, data_dir="optional")
+    parser.add_argument(
+        "--rows", nargs="*", default=list(ROWS), choices=list(ROWS), help="with those they need"
+    )
+    parser.add_argument("--data", default="pets", choices=("pets", "synthetic"))
+    args = parser.parse_args()
+    rows = with_starts(args.rows)
+    for number, row in enumerate(rows, start=1):
+        print(f"{number} of {len(rows)}: {row.name}", flush=True)
+        keras.utils.clear_session()
+        experiment.run(
+            settings(row, args.out, args.data, args.seed),
+            args.out / row.name,
+            data_dir=args.data_dir,
+        )
+    if args.data == "synthetic":
+        pets = petseg.synthetic_pets(image_size=(128, 128))
+    else:
+        pets = petseg.load_pets(image_size=(224, 224), data_dir=args.data_dir)
+    compare(args.out, [row.name for row in rows], pets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The rows of the accuracy benchmark as they lie in `docs/results`, one folder each."""
+
+import csv
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from benchmarks.common import RESULTS
+
+if TYPE_CHECKING:
+    import petseg
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What the tables and figures show of a trained row.
+
+    Attributes:
+        name: Name of the row and its folder, such as "unet-mobilenetv2-224".
+        architecture: Key of `petseg.MODELS`.
+        backbone: Key of `petseg.BACKBONES`.
+        image_size: (height, width).
+        start: "ImageNet", or the image size of the row whose weights this one starts from.
+        epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
+        training_minutes: The epochs at the median time of their stage, since other work may have
+            slowed some of them down.
+        parameters: Number of weights.
+        multiply_adds: Multiply-add operations for one image.
+        frozen_mean_iou: Mean IoU on the test split before fine-tuning.
+        test: The scores on the test split, as `petseg.Evaluation.to_json` writes them.
+    """
+
+    name: str
+    architecture: str
+    backbone: str
+    image_size: tuple[int, int]
+    start: str
+    epochs: tuple[int, int]
+    training_minutes: float
+    parameters: int
+    multiply_adds: int
+    frozen_mean_iou: float
+    test: dict[str, Any]
+
+    @property
+    def size(self) -> str:
+        """The image size as text, such as "224x224"."""
+        return _size_text(self.image_size)
+
+    @property
+    def label(self) -> str:
+        """Architecture and size in the name, such as "unet 224": short enough for figures."""
+        return f"{self.architecture} {self.name.rpartition('-')[2]}"
+
+    @property
+    def evaluation(self) -> "petseg.Evaluation":
+        """The scores on the test split."""
+        from petseg import Evaluation  # the tables need no TensorFlow
+
+        return Evaluation.from_json(json.dumps(self.test))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads a row that petseg 0.1.0 or a later version wrote.
+
+        Args:
+            folder: The folder with `result.json` and `history.csv`.
+
+        Returns:
+            The row.
+        """
+        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        settings = record["settings"]
+        height, width = settings["image_size"]
+        return cls(
+            name=folder.name,
+            # 0.1.0 called it "model".
+            architecture=settings.get("architecture") or settings["model"],
+            backbone=settings["backbone"],
+            image_size=(height, width),
+            start=_start(settings["weights"]),
+            epochs=(settings["frozen_epochs"], settings["epochs"]),
+            training_minutes=_training_minutes(folder / "history.csv"),
+            parameters=record["parameters"],
+            multiply_adds=record["multiply_adds"],
+            frozen_mean_iou=record["before_fine_tuning"]["test"]["mean_iou"],
+            test=record["test"],
+        )
+
+
+def result_rows(results: Path = RESULTS) -> list[ResultRow]:
+    """Reads all rows.
+
+    Args:
+        results: The folder that holds one folder a row.
+
+    Returns:
+        The rows, best mean IoU first.
+    """
+    rows = [ResultRow.load(path.parent) for path in results.glob("*/result.json")]
+    return sorted(rows, key=lambda row: (-row.test["mean_iou"], row.name))
+
+
+def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
+    """Selects one row an architecture.
+
+    Args:
+        rows: Rows, best first.
+
+    Returns:
+        The first row of each architecture.
+    """
+    best: dict[str, ResultRow] = {}
+    for row in rows:
+        best.setdefault(row.architecture, row)
+    return list(best.values())
+
+
+def _start(weights: str | None) -> str:
+    """Names the initial weights: "imagenet", or a file such as `unet-mobilenetv2-128/best...`."""
+    if weights in (None, "none"):
+        return "random"
+    if weights == "imagenet":
+        return "ImageNet"
+    side = int(Path(str(weights)).parent.name.rpartition("-")[2])
+    return _size_text((side, side))
+
+
+def _size_text(size: tuple[int, int]) -> str:
+    return "x".join(map(str, size))
+
+
+def _training_minutes(history: Path) -> float:
+    stages: dict[str, list[float]] = {}
+    with history.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            stages.setdefault(row["stage"], []).append(float(row["seconds"]))
+    return sum(len(seconds) * statistics.median(seconds) for seconds in stages.values()) / 60

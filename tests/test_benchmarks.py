@@ -1,0 +1,201 @@
+"""The benchmark scripts: records that can be resumed, tables, figures and how scripts are run."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.accuracy import benchmark_figures
+from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.common import (
+    RESULTS,
+    ROOT,
+    Record,
+    Worker,
+    argument_parser,
+    median_ratio,
+    take_turns,
+)
+from benchmarks.docs import tables
+
+SCRIPTS = sorted(
+    path
+    for path in (ROOT / "benchmarks").glob("*/*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
+
+ECHO = """
+import json, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"twice": 2 * json.loads(line)["number"]}), flush=True)
+"""
+
+
+def test_a_record_keeps_its_results_and_their_settings(tmp_path):
+    path = tmp_path / "new" / "record.json"
+    record = Record(path, {"size": (1, 2), "seed": 0}, unit="ms")
+    assert list(record.missing(["a", "b"])) == ["a", "b"]
+    record.add("a", {"value": 1})
+    again = Record(path, {"size": (1, 2), "seed": 0}, unit="ms")
+    assert list(again.missing(["a", "b"])) == ["b"]
+    again.write(note="done")
+    written = json.loads(path.read_text())
+    assert written["rows"] == {"a": {"value": 1}}
+    assert written["settings"] == {"size": [1, 2], "seed": 0}
+    assert (written["unit"], written["note"]) == ("ms", "done")
+    assert {"versions", "cpu", "cores", "accelerators"} <= written["environment"].keys()
+
+
+def test_a_record_with_other_settings_is_not_mixed_with(tmp_path):
+    path = tmp_path / "record.json"
+    Record(path, {"seed": 0}).add("a", 1)
+    with pytest.raises(SystemExit, match="seed was 0, is 1"):
+        Record(path, {"seed": 1})
+    assert Record(path, {"seed": 1}, resume=False).rows == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("ablations", "rows"), ("recipe", "rows"), ("prediction", "ways")]
+)
+def test_published_records_can_be_added_to(name, key):
+    module = importlib.import_module(f"benchmarks.accuracy.{name}")
+    rows = json.loads((RESULTS / f"{name}.json").read_text())[key]
+    if name == "ablations":
+        wanted = set(module.variants(list(module.VARIANTS)))
+    elif name == "recipe":
+        wanted = set(module.CHANGES)
+    else:
+        wanted = set(module.prediction_settings((224, 224)))
+    assert rows.keys() <= wanted
+
+
+def test_turns_are_taken_round_after_round():
+    order = []
+    measurements = {
+        name: lambda name=name: float(order.append(name) or len(order)) for name in ("a", "b")
+    }
+    assert take_turns(measurements, 3) == {"a": [1, 3, 5], "b": [2, 4, 6]}
+    assert median_ratio([2, 6, 20], [1, 2, 4]) == 3
+
+
+def test_a_worker_answers_until_it_is_stopped():
+    worker = Worker(sys.executable, "-c", ECHO)
+    assert worker.about == {"ready": True}
+    assert worker.ask(number=21) == {"twice": 42}
+    worker.stop()
+    assert worker.process.returncode == 0
+    with pytest.raises(SystemExit, match="ended without an answer"):
+        Worker(sys.executable, "-c", "")
+
+
+def test_arguments_are_those_asked_for():
+    parser = argument_parser("One.\n\nMore.", data_dir="required", peers=True, rounds=4)
+    assert parser.description == "One."
+    args = parser.parse_args("--out a.json --data-dir d --peers p".split())
+    assert (args.out, args.data_dir, args.seed, args.rounds) == (Path("a.json"), Path("d"), 0, 4)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--out", "a.json"])
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_each_script_says_how_it_is_run(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    assert f"python -m {name}" in path.read_text(encoding="utf-8").split('"""')[1]
+
+
+def test_commands_in_the_pages_name_scripts_that_exist():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert not re.findall(r"python3? benchmarks/\S+", text), page.name
+        for module in re.findall(r"python3? -m (benchmarks[\w.]+)", text):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), f"{page.name}: {module}"
+        for script in re.findall(r"(benchmarks/[\w/]+\.(?:py|sh))", text):
+            assert (ROOT / script).is_file(), f"{page.name}: {script}"
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_the_score_is_the_second_column_of_a_table(name):
+    heading, rule, *rows = tables.TABLES[name]().split("\n\n")[0].splitlines()
+    columns = heading.strip("| ").split(" | ")
+    assert rule.count("|") == len(columns) + 1
+    assert rows
+    assert {row.count("|") for row in rows} == {len(columns) + 1}
+    scores = [index for index, column in enumerate(columns) if column.startswith("mean IoU")]
+    if scores:
+        assert scores[0] == 1
+    labels = [row.split(" | ")[0] for row in rows]
+    assert len(set(labels)) == len(labels)  # the first column identifies the row
+
+
+def test_tables_replace_their_blocks_and_nothing_else():
+    page = "before\n<!-- table: startup -->\n\nold\n<!-- end -->\nafter\n"
+    written = tables.with_tables(page, "page.md")
+    assert written.startswith("before\n<!-- table: startup -->\n\n| process |")
+    assert written.endswith("|\n\n<!-- end -->\nafter\n")
+    assert "old" not in written
+    assert tables.with_tables(written, "page.md") == written
+    with pytest.raises(ValueError, match=r"Received: 'beginning' in page\.md"):
+        tables.with_tables(page.replace("startup", "beginning"), "page.md")
+
+
+def test_rows_are_read_in_both_layouts(tmp_path):
+    name = "unet-mobilenetv2-320"
+    folder = tmp_path / name
+    folder.mkdir()
+    record = json.loads((RESULTS / name / "result.json").read_text())
+    assert record["settings"]["model"] == "unet"  # as 0.1.0 wrote it
+    record["settings"]["architecture"] = record["settings"].pop("model")
+    (folder / "result.json").write_text(json.dumps(record))
+    (folder / "history.csv").write_bytes((RESULTS / name / "history.csv").read_bytes())
+    row = ResultRow.load(folder)
+    assert row == ResultRow.load(RESULTS / name)
+    assert (row.label, row.size, row.start) == ("unet 320", "320x320", "224x224")
+    assert row.evaluation.mean_iou == pytest.approx(row.test["mean_iou"])
+
+
+def test_training_time_is_that_of_epochs_at_the_median_pace(tmp_path):
+    name = "unet-mobilenetv2-320"
+    (tmp_path / "result.json").write_bytes((RESULTS / name / "result.json").read_bytes())
+    seconds = [("frozen", 60), ("thawed", 120), ("thawed", 120), ("thawed", 999)]
+    lines = ["stage,seconds", *(f"{stage},{value}" for stage, value in seconds)]
+    (tmp_path / "history.csv").write_text("\n".join(lines) + "\n")
+    assert ResultRow.load(tmp_path).training_minutes == 1 + 3 * 2
+
+
+def test_rows_are_sorted_and_the_best_of_each_architecture_is_selected():
+    rows = result_rows()
+    scores = [row.test["mean_iou"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    best = best_of_each_architecture(rows)
+    assert len({row.architecture for row in best}) == len(best)
+    assert best[0] == rows[0]
+
+
+def test_figures_label_their_axes_and_can_be_read_on_a_phone(tmp_path):
+    rows = result_rows()
+    milliseconds = {row.name: 10.0 + index for index, row in enumerate(rows)}
+    figures = [
+        benchmark_figures.class_bars({row.label: row.evaluation for row in rows[:3]}),
+        benchmark_figures.accuracy_against_latency(rows, milliseconds),
+        benchmark_figures.confusion_matrix(rows[0].evaluation, "Confusion matrix"),
+    ]
+    for figure in figures:
+        (axes,) = figure.axes
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert axes.get_title(loc="left")
+        pixels_per_point = 360 / figure.get_size_inches()[0] / 72  # on a phone 360 pixels wide
+        texts = [axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts]
+        texts += [text for legend in figure.legends for text in legend.get_texts()]
+        assert min(text.get_fontsize() for text in texts) * pixels_per_point > 10
+    benchmark_figures.draw_figures(rows, milliseconds, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "classes.jpg",
+        "confusion.jpg",
+        "latency.jpg",
+    }
