@@ -160,5 +160,5 @@ def test_bad_architecture_arguments_are_answered(model, arguments, message):
 
 def test_weights_of_another_model_are_refused(tmp_path):
     build("unet", LIGHT).save_weights(tmp_path / "unet.weights.h5")
-    with pytest.raises(ValueError, match="`weights` must be a file of this very model"):
+    with pytest.raises(ValueError, match="`weights` must be a file of the same model"):
         petseg.fcn8(backbone=LIGHT, weights=str(tmp_path / "unet.weights.h5"))
