@@ -191,12 +191,11 @@ def test_numpy_arguments_are_accepted(architecture):
         backbone=LIGHT,
         weights=None,
         image_shape=(np.int64(64), None, np.int64(3)),
-        ignore_class=np.uint8(255),
         **arguments,
     )
     info = petseg.model_info(model)
     assert info.arguments == ARGUMENTS[architecture]
-    assert (info.num_classes, info.ignore_class) == (3, 255)
+    assert info.num_classes == 3
     assert model.input_shape == (None, 64, None, 3)
 
 
