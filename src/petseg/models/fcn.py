@@ -38,8 +38,8 @@ def fcn32(
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
             `.weights.h5` or `.keras` file of the same model. The package has no "pets" weights for
             this architecture.
-        class_names: Name of each class, for the logs and the model's record. By default the names
-            that the "pets" weights have, else "0", "1" and so on.
+        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
+            and so on.
         ignore_class: Label of pixels that count in no loss and no score, such as 255.
         decoder_filters: Channels of the 3x3 convolution on the coarsest features.
         dropout: Fraction of these channels that is set to zero in training.
@@ -97,8 +97,8 @@ def fcn16(
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
             `.weights.h5` or `.keras` file of the same model. The package has no "pets" weights for
             this architecture.
-        class_names: Name of each class, for the logs and the model's record. By default the names
-            that the "pets" weights have, else "0", "1" and so on.
+        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
+            and so on.
         ignore_class: Label of pixels that count in no loss and no score, such as 255.
         decoder_filters: Channels of the 3x3 convolution on the coarsest features.
         dropout: Fraction of these channels that is set to zero in training.
