@@ -1,3 +1,5 @@
+"""The boundary F1 score equals its definition and sums by hand."""
+
 import math
 
 import numpy as np
@@ -62,17 +64,16 @@ def test_a_perfect_prediction_scores_one():
 
 
 def test_half_the_boundary_found():
-    # Ten rows: the truth turns to class 1 at column 4 in all of them, the prediction in the upper
-    # six; below these it is class 0 all the way. Its boundary runs down column 3 and, of class 0,
-    # along row 6 too.
+    # Ten rows. In the truth, class 1 begins at column 4 in every row. In the prediction it does so
+    # in rows 0 to 5 only; rows 6 to 9 are class 0, so that class 0 also has a boundary along row 6.
     truth = np.zeros((1, 10, 8), int)
     truth[:, :, 4:] = 1
     prediction = truth.copy()
     prediction[:, 6:] = 0
-    # Class 0: predicted are (0..5, 3) and (6, 4..7), near are the first six and (6, 4): 7 of 10.
-    # True are (0..9, 3), near one of those are rows 0 to 6: 7 of 10. F1 = 0.7.
-    # Class 1: predicted are (0..5, 4) and (5, 5..7), near are the first six and (5, 5): 7 of 9.
-    # True are (0..9, 4), near are rows 0 to 6: 7 of 10. F1 = 14 / 19.
+    # Class 0: the predicted boundary is (0..5, 3) and (6, 4..7). The first six and (6, 4) are near
+    # the true one: 7 of 10. The true boundary is (0..9, 3); rows 0 to 6 are near: 7 of 10. F1: 0.7.
+    # Class 1: the predicted boundary is (0..5, 4) and (5, 5..7). The first six and (5, 5) are near
+    # the true one: 7 of 9. The true boundary is (0..9, 4); rows 0 to 6: 7 of 10. F1: 14/19.
     assert boundary_f1(truth, prediction, 2)[0] == pytest.approx((0.7 + 14 / 19) / 2)
 
 

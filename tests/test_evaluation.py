@@ -1,6 +1,9 @@
+"""Scores equal sums by hand, and are shown and saved completely."""
+
 import json
 import math
 from dataclasses import FrozenInstanceError
+from xml.etree import ElementTree as ET
 
 import keras
 import numpy as np
@@ -109,7 +112,7 @@ def test_given_names_win(four_pixels):
     assert found.mean_iou == four_pixels.mean_iou
 
 
-def test_agrees_with_keras_on_drawn_pets():
+def test_agrees_with_keras_on_synthetic_pets():
     keras.utils.set_random_seed(0)
     images = keras.Input((None, None, 3))
     logits = keras.layers.Conv2D(3, 3, padding="same")(keras.layers.Rescaling(1 / 255)(images))
@@ -152,6 +155,40 @@ def test_prints_as_a_table(four_pixels):
     assert any(line.split() == ["mean", "IoU", "0.667"] for line in lines)
     assert any(line.split() == ["2", "IoU", "1.000"] for line in lines)
     assert lines[-1].split() == ["1", "example"]
+
+
+def scores_of(names):
+    confusion = np.diag(np.arange(len(names), dtype=np.int64))
+    return Evaluation(tuple(names), confusion, loss=0.1234, boundary_f1=math.nan, examples=1234)
+
+
+def test_many_classes_are_rows():
+    names = [f"class {index}" for index in range(150)]
+    lines = [line.split() for line in str(scores_of(names)).splitlines()]
+    for name in names[1:]:
+        assert [*name.split(), "IoU", "1.000"] in lines
+    assert ["class", "0", "IoU", "-"] in lines
+    assert lines[-1] == ["1,234", "examples"]
+
+
+def test_notebooks_show_a_table_of_the_same_scores():
+    found = scores_of(["<b>cat</b>", "dog & co", "[red]fox[/red]"])
+    root = ET.fromstring(found._repr_html_())
+    assert root.tag == "table"
+    assert root.findtext("caption") == "1,234 examples"
+    rows = [(row.findtext("th"), row.findtext("td")) for row in root.iterfind("tbody/tr")]
+    assert rows == [
+        ("mean IoU", "1.000"),
+        ("<b>cat</b> IoU", "-"),
+        ("dog & co IoU", "1.000"),
+        ("[red]fox[/red] IoU", "1.000"),
+        ("weighted IoU", "1.000"),
+        ("Dice", "1.000"),
+        ("boundary F1", "-"),
+        ("pixel accuracy", "1.000"),
+        ("loss", "0.123"),
+    ]
+    assert "[red]fox[/red] IoU" in str(found)
 
 
 def test_is_frozen(four_pixels):

@@ -1,10 +1,14 @@
+"""Mean IoU equals NumPy's on whole datasets, however many pixels they have."""
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import petseg
-from petseg.metrics import argmax_class
+from petseg.metrics import CARRY, argmax_class
+
+pytestmark = pytest.mark.backend
 
 
 def logits_of(classes, num_classes):
@@ -30,11 +34,11 @@ def test_hand_made_sums():
     )
 
 
-def test_counts_over_batches_not_a_mean_of_batches():
+def test_counts_over_batches_and_takes_no_mean_of_batches():
     metric = petseg.MeanIoU(2)
     metric.update_state([[0, 0, 0, 0]], logits_of([[0, 0, 0, 0]], 2))
     metric.update_state([[0, 1]], logits_of([[1, 1]], 2))
-    # 0: 4 of 5. 1: 1 of 2. The mean of the two batches' means would be another.
+    # Class 0: 4 of 5. Class 1: 1 of 2. The mean of the two batches' scores differs.
     assert results(metric)["mean_iou"] == pytest.approx((4 / 5 + 1 / 2) / 2)
 
 
@@ -48,7 +52,8 @@ def test_equals_numpy_on_random_masks(num_classes):
         logits = rng.normal(size=(*shape, num_classes)).astype("float32")
         metric.update_state(truth[..., None], logits)
         np.add.at(confusion, (truth.ravel(), logits.argmax(-1).ravel()), 1)
-    np.testing.assert_array_equal(metric.total_cm.numpy(), confusion)
+    np.testing.assert_array_equal(metric.confusion, confusion)
+    assert metric.confusion.dtype == np.int64
     hits = confusion.diagonal()
     iou = hits / (confusion.sum(0) + confusion.sum(1) - hits)
     expected = {"mean_iou": iou.mean(), "pixel_accuracy": hits.sum() / confusion.sum()}
@@ -112,6 +117,65 @@ def test_a_label_that_is_no_class_makes_compiled_results_nan():
         assert np.isnan(logs["loss"]) == is_nan
 
 
+@pytest.mark.parametrize("before", [CARRY - 2, CARRY, 2**31 - 5])
+def test_counts_beyond_int32_are_exact(before):
+    metric = petseg.MeanIoU(2)
+    metric.total_cm.assign(np.array([[before, 0], [0, 7]]))
+    batch = np.zeros((2, 40, 40), "int32")
+    for _ in range(3):
+        metric.update_state(batch, logits_of(batch, 2))
+    assert metric.confusion.tolist() == [[before + 3 * batch.size, 0], [0, 7]]
+
+
+def test_counts_carry_more_than_once():
+    metric = petseg.MeanIoU(2)
+    truth, predicted = np.array([[0, 0, 0, 1]]), np.array([[0, 0, 1, 1]])
+    for step in range(1, 10):
+        # As if each update had seen 2^29 more pixels.
+        metric.total_cm.assign_add(np.array([[CARRY // 2, 0], [0, 0]]))
+        metric.update_state(truth, logits_of(predicted, 2))
+        assert metric.confusion.tolist() == [[step * (CARRY // 2 + 2), step], [0, step]]
+    right = 9 * (CARRY // 2 + 2)
+    assert right > 2**32
+    assert results(metric)["iou_0"] == pytest.approx(right / (right + 9), rel=1e-6)
+    assert results(metric)["iou_1"] == pytest.approx(0.5)
+    assert results(metric)["pixel_accuracy"] == pytest.approx((right + 9) / (right + 18))
+    metric.reset_state()
+    assert not metric.confusion.any()
+
+
+def test_state_goes_into_another_metric():
+    metric, other = petseg.MeanIoU(2), petseg.MeanIoU(2)
+    metric.total_cm.assign(np.array([[2**31 - 5, 3], [2, 1]]))
+    metric.update_state([[0, 1]], logits_of([[0, 0]], 2))
+    for ours, theirs in zip(other.variables, metric.variables, strict=True):
+        ours.assign(theirs)
+    assert other.confusion.tolist() == [[2**31 - 4, 3], [3, 1]]
+    assert results(other) == results(metric)
+
+
+def test_counts_are_those_of_the_compiled_function():
+    images = keras.Input((4, 4, 3))
+    model = keras.Model(images, keras.layers.Identity()(images))
+    metric = petseg.MeanIoU(3)
+    model.compile(loss=petseg.CrossEntropyDice(), metrics=[metric])
+    rng = np.random.default_rng(0)
+    truth, logits = rng.integers(0, 3, (6, 4, 4)), rng.normal(size=(6, 4, 4, 3))
+    logs = model.evaluate(logits, truth, batch_size=2, verbose=0, return_dict=True)
+    eager = petseg.MeanIoU(3)
+    eager.update_state(truth, logits)
+    np.testing.assert_array_equal(metric.confusion, eager.confusion)
+    assert logs["mean_iou"] == pytest.approx(results(eager)["mean_iou"])
+
+
+@pytest.mark.parametrize("dtype", [None, "int", "int32", "int64"])
+def test_metrics_saved_on_another_backend_load(dtype):
+    config = {**petseg.MeanIoU(2).get_config(), "dtype": dtype}
+    metric = petseg.MeanIoU.from_config(config)  # Warnings are errors.
+    metric.update_state([[0, 1]], logits_of([[0, 0]], 2))
+    assert metric.confusion.tolist() == [[1, 0], [1, 0]]
+
+
 def test_ties_go_to_the_first_class():
     for num_classes in (3, 9):
         logits = np.zeros((1, 2, num_classes), "float32")
@@ -127,14 +191,23 @@ def test_config_round_trip():
     assert again.get_config() == metric.get_config()
 
 
+def test_numpy_arguments_are_accepted():
+    metric = petseg.MeanIoU(np.int64(2), ["a", "b"], np.uint8(255))
+    assert metric.get_config() == petseg.MeanIoU(2, ("a", "b"), 255).get_config()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, "`num_classes` must be an integer of 2 or more"),
+        ({"num_classes": 1}, "`num_classes` must be an integer of 2 or more. Received: 1"),
+        ({"num_classes": True}, "`num_classes` .* Received: True"),
+        ({"num_classes": 3.0}, "`num_classes` .* Received: 3.0"),
         ({"class_names": ("a", "a", "b")}, "`class_names` must hold 3 different names"),
+        ({"class_names": "abc"}, "`class_names` must hold 3 different names"),
+        ({"ignore_class": False}, "`ignore_class` must be an integer or None. Received: False"),
     ],
 )
-def test_bad_arguments_are_answered(arguments, message):
+def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         petseg.MeanIoU(**arguments)
 

@@ -1,4 +1,4 @@
-"""The fused batch normalization is Keras's, by other means."""
+"""The fused batch normalization has the results of the one of Keras."""
 
 import keras
 import numpy as np
@@ -6,6 +6,8 @@ import pytest
 from keras import layers, ops
 
 from petseg.normalization import FusedBatchNormalization
+
+pytestmark = pytest.mark.backend
 
 
 def pair(**arguments):
@@ -94,13 +96,13 @@ def test_after_a_convolution_it_predicts_and_learns_as_that_of_keras(convolution
         model = keras.Model(images, layers.GlobalAveragePooling2D()(normalized))
         rng = np.random.default_rng(0)
         model.set_weights([weight + rng.uniform(0, 0.3, weight.shape) for weight in model.weights])
-        for layer in model.layers:  # frozen, while the kernels before them learn
+        for layer in model.layers:  # Frozen, while the kernels before them learn.
             layer.trainable = not isinstance(layer, layers.BatchNormalization)
         model.compile(optimizer=keras.optimizers.SGD(1e-4), loss="mse")
         models.append(model)
     theirs, ours = models
     x, y = features() / 4, np.ones((4, theirs.output_shape[-1]), "float32")
-    for _ in range(2):  # with the weights that they have, and with those that they learned
+    for _ in range(2):  # With the initial weights, then with trained ones.
         np.testing.assert_allclose(
             ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-4, atol=1e-4
         )

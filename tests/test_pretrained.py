@@ -1,18 +1,21 @@
+"""Pretrained weights are complete, fit their model and reach their scores."""
+
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import petseg
-from petseg.pretrained import FOLDER, load_pretrained, read_card, ship, pretrained_models
+from petseg.pretrained import FOLDER, load_pretrained, pretrained_models, read_card, ship
 
 LIGHT = {"backbone": "mobilenetv3small", "weights": None, "decoder_filters": 8}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the weights of one small network."""
+    """A folder with the weights of one small model."""
     keras.utils.set_random_seed(1)
     model = petseg.fcn32(**LIGHT)
     card = {"backbone": "mobilenetv3small", "class_names": ["pet", "background", "border"]}
@@ -30,25 +33,39 @@ def test_weights_come_back_to_half_precision(folder):
     assert {path.name for path in folder.iterdir()} == {"fcn32.json", "fcn32.npz"}
 
 
-@pytest.mark.parametrize("state", ["was altered", "is missing"])
+@pytest.mark.parametrize("state", ["was changed", "is missing"])
 def test_a_damaged_file_is_named(folder, state):
     path = folder / "fcn32.npz"
     if state == "is missing":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1] + b"\0\1")
-    with pytest.raises(OSError, match=f"fcn32.npz {state}: install petseg again"):
+    with pytest.raises(OSError, match=rf"fcn32\.npz {state}\. Install petseg again"):
         load_pretrained(petseg.fcn32(**LIGHT), folder)
 
 
-def test_a_network_with_other_arguments_is_refused(folder):
-    with pytest.raises(ValueError, match=r"fit fcn32\(backbone='mobilenetv3small'\) with its 3"):
-        load_pretrained(petseg.fcn32(**(LIGHT | {"decoder_filters": 4})), folder)
+@pytest.mark.parametrize(
+    "arguments", [{"decoder_filters": 4}, {"num_classes": 2}, {"backbone": "mobilenet"}]
+)
+def test_a_model_with_other_arguments_is_refused(folder, arguments):
+    message = "must be used with backbone='mobilenetv3small', 3 classes and the default arguments"
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(petseg.fcn32(**(LIGHT | arguments)), folder)
 
 
-def test_a_network_without_weights_is_answered_with_those_that_have_them(folder):
-    with pytest.raises(ValueError, match="come with the package for fcn32"):
+def test_an_architecture_without_weights_is_refused(folder):
+    with pytest.raises(ValueError, match=r"such weights: fcn32\. Received: 'fcn16'"):
         load_pretrained(petseg.fcn16(**LIGHT), folder)
+    with pytest.raises(ValueError, match=r"such weights: deeplabv3, .* Received: 'fcn16'"):
+        petseg.fcn16(weights="pets")
+
+
+def test_record_of_a_pretrained_model():
+    card = read_card("fcn8")
+    info = petseg.model_info(petseg.fcn8(backbone="mobilenet", weights="pets"))
+    assert info.class_names == petseg.PET_CLASSES
+    assert info.image_size == tuple(card["image_size"]) == (224, 224)
+    assert (info.weights, info.licence) == ("pets", "Apache-2.0")
 
 
 def test_what_ships_is_small():
@@ -65,17 +82,18 @@ def test_what_ships_finds_pets(name, photos_and_masks):
 
 
 @pytest.mark.parametrize("name", pretrained_models())
-def test_a_card_says_what_one_must_know(name):
+def test_a_card_says_how_the_weights_were_made(name):
     card = read_card(name)
     assert card["test"]["examples"] == 3669
     assert card["licence"]
     assert card["data"]
     assert card["how_trained"]["model"] == name
-    record = FOLDER.parents[2] / "docs" / "results" / _row(card) / "result.json"
-    if record.exists():
-        published = json.loads(record.read_text())["test"]
-        assert card["test"]["mean_iou"] == pytest.approx(published["mean_iou"], abs=0.002)
 
 
-def _row(card):
-    return f"{card['model']}-{card['backbone']}-{card['image_size'][0]}"
+@pytest.mark.parametrize("name", pretrained_models())
+def test_a_card_agrees_with_the_published_result(name):
+    card = read_card(name)
+    row = f"{card['model']}-{card['backbone']}-{card['image_size'][0]}"
+    record = Path(__file__).parents[1] / "docs" / "results" / row / "result.json"
+    published = json.loads(record.read_text())["test"]
+    assert card["test"]["mean_iou"] == pytest.approx(published["mean_iou"], abs=0.002)

@@ -1,28 +1,28 @@
-"""The encoders: what each backbone is, and how its features are taken.
+"""The backbones: how each is built, and how its features are taken.
 
-A backbone is a row of `BACKBONES`. `encode` turns images into five feature maps, finest first, at
-strides 2, 4, 8, 16 and 32; `dilate` trades the coarsest strides for dilation.
+A backbone is a row of `BACKBONES`. `encode` turns images into feature maps, finest first.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-from keras import applications, layers, ops, tree
+from keras import applications, layers, ops
 
+from petseg.dilation import dilate
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
+from petseg_runtime import validation
 
 
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
-    """[0, 255] to [-1, 1], as the MobileNets were trained."""
+    """[0, 255] to [-1, 1], the input range of the MobileNets."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocess")(images)
 
 
 def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
-    """[0, 255] to zero mean and unit variance over ImageNet, as EfficientNetV2-B0 was trained."""
+    """[0, 255] to zero mean and unit variance over ImageNet, the input of EfficientNetV2-B0."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * value) for value in deviation]
     offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
@@ -30,7 +30,7 @@ def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
-    """RGB to BGR with ImageNet's mean taken off, as the Caffe networks VGG16 and ResNet50 were."""
+    """RGB to BGR minus the ImageNet mean, the input of VGG16 and ResNet50."""
     centred = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="preprocess")
     return ops.flip(centred(images), axis=-1)
 
@@ -39,9 +39,12 @@ def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
 class Backbone:
     """A row of `BACKBONES`.
 
-    `build` makes the `keras.applications` network, with `options`; `preprocess` maps RGB in [0,
-    255] to what its weights expect; `taps` are the layers whose outputs are the features at strides
-    2, 4, 8, 16 and 32; `source` is the paper.
+    Attributes:
+        build: Function of `keras.applications` that builds the classification model.
+        preprocess: Maps RGB in [0, 255] to the input that the pretrained weights expect.
+        taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32.
+        source: The paper.
+        options: More arguments of `build`.
     """
 
     build: Callable[..., keras.Model]
@@ -139,20 +142,26 @@ BACKBONES: dict[str, Backbone] = {
 def encode(
     images: keras.KerasTensor, backbone: str, weights: str | None, output_stride: int = 32
 ) -> list[keras.KerasTensor]:
-    """Features of `images` at strides 2, 4, 8, 16 and 32, finest first.
+    """Applies a backbone to images.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255]; preprocesses them; returns tensors `(N, h, w, C)`. The
-    layers are one nested model named "encoder". With `output_stride` 16 the last stage is left out,
-    and there are four features; with 8 the last of the four is at stride 8 too, its stage dilated.
+    The layers of the backbone become one nested model called "encoder".
 
-    Raises `ValueError` when `backbone` is not one of `BACKBONES`.
+    Args:
+        images: RGB images `(N, H, W, 3)` in [0, 255].
+        backbone: Key of `BACKBONES`.
+        weights: "imagenet" for pretrained weights. Anything else leaves the weights random.
+        output_stride: Stride of the coarsest features: 32, 16 or 8. With 16 the stage of stride
+            32 is left out. With 8 the stage of stride 16 is dilated too.
+
+    Returns:
+        Features `(N, h, w, C)`, finest first. With `output_stride` 32 there are five, at strides 2,
+        4, 8, 16 and 32; with 16 the first four of them; with 8 four, at strides 2, 4, 8 and 8.
+
+    Raises:
+        ValueError: If `backbone` is not a key of `BACKBONES`.
+        ConnectionError: If the pretrained weights cannot be downloaded.
     """
-    if backbone not in BACKBONES:
-        near = difflib.get_close_matches(str(backbone).lower(), BACKBONES, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(
-            f"`backbone` must be one of {', '.join(BACKBONES)}. Received: {backbone!r}.{hint}"
-        )
+    validation.choice("backbone", backbone, BACKBONES)
     encoder = build_encoder(
         backbone,
         "imagenet" if weights == "imagenet" else None,
@@ -164,92 +173,45 @@ def encode(
 
 
 def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.Model:
-    """The backbone from preprocessed images to a list of its first `stages` features."""
+    """Builds the part of a backbone that computes features.
+
+    Args:
+        backbone: Key of `BACKBONES`.
+        weights: "imagenet" for pretrained weights, None for random ones.
+        stages: How many of the five features to return.
+
+    Returns:
+        A model from preprocessed images to a list of the first `stages` features, finest first.
+
+    Raises:
+        ConnectionError: If the pretrained weights cannot be downloaded.
+    """
     row = BACKBONES[backbone]
     with warnings.catch_warnings():
-        # Keras says that it takes the 224 x 224 weights where the input has no fixed size: as
-        # meant.
+        # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size.
+        # These are the weights that we want.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         try:
-            network = row.build(
+            classifier = row.build(
                 include_top=False, weights=weights, input_shape=(None, None, 3), **row.options
             )
         except Exception as error:
             if "URL fetch failure" not in str(error):
                 raise
             raise ConnectionError(
-                f"`weights='imagenet'` could not be downloaded: {error} Check the network, or pass "
-                "`weights=None` or the path of a weights file."
+                f"`weights='imagenet'` could not be downloaded: {error} Check the internet "
+                "connection, or pass `weights=None` or the path of a weights file."
             ) from error
-    features = [network.get_layer(tap).output for tap in row.taps[:stages]]
-    encoder = keras.Model(network.input, features, name="encoder")
-    fused = keras.models.clone_model(encoder, clone_function=_fused)
+    features = [classifier.get_layer(tap).output for tap in row.taps[:stages]]
+    encoder = keras.Model(classifier.input, features, name="encoder")
+    fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
     fused.set_weights(encoder.get_weights())
     return fused
 
 
-def _fused(layer: keras.Layer) -> keras.Layer:
-    """The same layer anew, with batch normalization in one pass."""
+def _with_fused_normalization(layer: keras.Layer) -> keras.Layer:
+    """Copies a layer; batch normalization becomes `FusedBatchNormalization`."""
     config = layer.get_config()
     if isinstance(layer, layers.BatchNormalization):
         return FusedBatchNormalization.from_config({**config, "momentum": BN_MOMENTUM})
     return type(layer).from_config(config)
-
-
-def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
-    """The same encoder with no feature coarser than `output_stride`, its weights kept.
-
-    A layer that strode beyond `output_stride` strides no more and keeps the dilation rate that came
-    before it; the layers after it double theirs (arXiv:1706.05587, section 3.1). On the grid that
-    the strided encoder samples, the features are the same, save where squeeze and excitation
-    averages over more positions.
-
-    A max pool may stride no more too, but there is none that dilates: raises `ValueError` when one
-    follows.
-    """
-    strides = {encoder.input._keras_history.operation.name: 1}
-    configs: dict[str, dict[str, Any]] = {}
-    paddings: dict[str, Any] = {}
-    for layer in encoder.operations[1:]:
-        producers = [tensor._keras_history.operation for tensor in tree.flatten(layer.input)]
-        stride = max(strides[producer.name] for producer in producers)
-        strides[layer.name] = stride * _own_stride(layer)
-        beyond = strides[layer.name] > output_stride
-        if isinstance(layer, layers.MaxPooling2D) and beyond:
-            if stride > output_stride:
-                raise ValueError(f"{layer.name} would have to dilate, which no pooling layer can.")
-            configs[layer.name] = {"strides": 1, "padding": "same"}
-        elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)) and beyond:
-            rate = stride // output_stride
-            configs[layer.name] = {"strides": 1, "dilation_rate": rate}
-            if _own_stride(layer) > 1 and layer.kernel_size[0] > 1:
-                # The taps that fall on the sampled grid are those of the strided layer.
-                if isinstance(producers[0], layers.ZeroPadding2D):
-                    before = producers[0].padding[0][0]
-                    configs[producers[0].name] = {"padding": _side(rate, layer, before)}
-                else:
-                    before = (layer.kernel_size[0] - 2) // 2  # "same" on an even size
-                    configs[layer.name]["padding"] = "valid"
-                    paddings[layer.name] = _side(rate, layer, before)
-
-    def rebuild(layer: keras.Layer) -> keras.Layer:
-        return type(layer).from_config({**layer.get_config(), **configs.get(layer.name, {})})
-
-    def call(layer: keras.Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer.name in paddings:
-            x = layers.ZeroPadding2D(paddings[layer.name], name=f"{layer.name}_pad")(x)
-        return layer(x, *args, **kwargs)
-
-    dilated = keras.models.clone_model(encoder, None, rebuild, call)
-    dilated.set_weights(encoder.get_weights())
-    return dilated
-
-
-def _own_stride(layer: Any) -> int:
-    return layer.strides[0] if hasattr(layer, "strides") else 1
-
-
-def _side(rate: int, layer: Any, before: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Padding for a kernel whose taps are `rate` apart, `before` of them ahead of the position."""
-    side = (rate * before, rate * (layer.kernel_size[0] - 1 - before))
-    return (side, side)

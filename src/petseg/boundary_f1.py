@@ -1,4 +1,4 @@
-"""Class boundaries of masks, and the boundary F1 score."""
+"""The boundary F1 score (Csurka et al., BMVC 2013)."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from petseg_runtime.overlays import boundary_pixels
 
-# How far a boundary may lie from the other mask's to match it, as a part of the image's diagonal.
+# Greatest distance at which a boundary pixel matches, as a fraction of the image's diagonal.
 TOLERANCE = 0.0075
 
 
@@ -16,20 +16,30 @@ def boundary_f1(
     num_classes: int,
     ignored: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The boundary F1 score of each image (Csurka et al., BMVC 2013).
+    """Computes the boundary F1 score of each image.
 
-    Precision is the part of a class's predicted boundary that lies near its true boundary, recall
-    the reverse. Their harmonic mean is averaged over the classes that have a boundary in either
-    mask. Near is a Euclidean distance of at most 0.75 % of the image's diagonal, rounded to whole
-    pixels and never below one.
+    For each class, precision is the fraction of its predicted boundary that lies near its true
+    boundary, and recall the fraction of its true boundary that lies near its predicted one. Their
+    harmonic mean is averaged over the classes that have a boundary in either mask. Near is a
+    Euclidean distance of at most 0.75 % of the image's diagonal, rounded to whole pixels, and at
+    least one pixel.
 
-    Takes masks `(N, H, W)` of classes below `num_classes`; `ignored` marks pixels to leave out.
-    Returns float64 `(N,)`, NaN where neither mask has a boundary.
+    Args:
+        truth: True classes `(N, H, W)`, each below `num_classes` where not ignored.
+        prediction: Predicted classes `(N, H, W)`.
+        num_classes: Number of classes.
+        ignored: Boolean `(N, H, W)`, True for pixels to leave out, or None.
+
+    Returns:
+        Scores `(N,)`, float64. NaN where neither mask has a boundary.
+
+    Reference: Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC
+    2013.
     """
     distance = max(1, round(TOLERANCE * math.hypot(*truth.shape[1:])))
     true_boundary = boundary_pixels(truth, ignored=ignored)
     predicted_boundary = boundary_pixels(prediction, ignored=ignored)
-    # Classes away from the boundary become -1, which matches no class.
+    # Pixels off the boundary become -1, which matches no class.
     true_outline = np.where(true_boundary, truth, -1)
     predicted_outline = np.where(predicted_boundary, prediction, -1)
 
@@ -44,14 +54,17 @@ def boundary_f1(
 def _near(
     outline: np.ndarray, other: np.ndarray, num_classes: int, distance: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of each class's outline near the other's, and whether it has one: `(N, C)` both."""
+    """Returns which fraction of each class's outline is near the other's, and whether it has one.
+
+    Both are `(N, C)`.
+    """
     padded = np.pad(other, ((0, 0), (distance, distance), (distance, distance)), constant_values=-1)
     image, row, column = np.nonzero(outline >= 0)
     classes = outline[image, row, column]
     position = np.ravel_multi_index((image, row + distance, column + distance), padded.shape)
     flat, width = padded.ravel(), padded.shape[2]
 
-    # Only outline pixels are looked at, so that many offsets cost little.
+    # Only outline pixels are compared, which keeps the cost of many offsets low.
     near = np.zeros(len(position), bool)
     for down in range(-distance, distance + 1):
         for right in range(-distance, distance + 1):

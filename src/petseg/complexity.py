@@ -1,17 +1,33 @@
-"""How much a network computes, whatever machine it runs on."""
+"""The amount of computation of a model, which does not depend on the machine."""
 
 import math
 
 import keras
 from keras import layers
 
+from petseg_runtime import validation
+
 
 def multiply_adds(model: keras.Model, image_size: tuple[int, int]) -> int:
-    """The multiplications that convolutions and dense layers do for one image `(height, width)`.
+    """Counts the multiply-adds of the convolutions and dense layers for one image.
 
-    Everything else (normalization, activations, resizing) is left out, as is usual for this
-    figure. Twice as many are its floating-point operations.
+    Normalization, activations and resizing are left out, as is usual for this figure. The number of
+    floating-point operations is twice as high.
+
+    Args:
+        model: A model of `petseg.MODELS`, or another one with a nested model called "encoder".
+        image_size: (height, width) of the image.
+
+    Returns:
+        The number of multiply-adds.
+
+    Raises:
+        ValueError: If `image_size` is not two positive integers, or there is no "encoder".
+
+    Example:
+        >>> multiply_adds(petseg.unet(), (224, 224)) / 1e9
     """
+    image_size = validation.image_size("image_size", image_size)
     total = 0
     for part in (model, model.get_layer("encoder")):
         counted = [

@@ -1,4 +1,4 @@
-"""What a measured figure depends on beside the code: versions and hardware."""
+"""Versions and hardware, to be stored next to measured figures."""
 
 import os
 import platform
@@ -10,7 +10,13 @@ import keras
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python and the packages that compute, and the hardware, ready for JSON."""
+    """Returns the versions and the hardware that measured figures depend on.
+
+    Returns:
+        A record of JSON types: "versions" of Python, petseg, Keras, TensorFlow and NumPy; "backend"
+        of Keras; "platform"; "cpu" model; "cores" that this process may use; "accelerators" that
+        Keras sees.
+    """
     packages = ("petseg", "keras", "tensorflow", "numpy")
     return {
         "versions": {
@@ -26,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def _cpu_model() -> str:
-    # Linux alone tells the model of the processor; `platform` knows little more than "x86_64".
+    # `platform` often knows no more than "x86_64"; Linux has the model in a file.
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -37,7 +43,7 @@ def _cpu_model() -> str:
 
 
 def _usable_cores() -> int:
-    # A container or `taskset` may grant fewer cores than the machine has.
+    # A container or `taskset` can limit a process to some of the machine's cores.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -7,12 +7,23 @@ import keras
 import numpy as np
 from keras import ops
 
+from petseg_runtime import validation
+
+# JAX has no int64, so each count is two integers: how many times this number, and the rest.
+CARRY = 2**30
+
 
 def argmax_class(logits: Any) -> Any:
-    """The class of the greatest logit, int32 `(...,)`; the first of them where several are equal.
+    """Returns the class of the greatest logit, the first of several equal ones.
 
     Compares class by class where classes are few: over a short last axis TensorFlow's own argmax is
     ten times slower on a CPU.
+
+    Args:
+        logits: Logits `(..., num_classes)`.
+
+    Returns:
+        Classes `(...)`, int32.
     """
     num_classes = logits.shape[-1]
     if num_classes > 8:
@@ -29,17 +40,33 @@ def argmax_class(logits: Any) -> Any:
 class MeanIoU(keras.metrics.MeanIoU):
     """Mean intersection over union of the classes, from logits.
 
-    Takes integer masks `(..., H, W)` or `(..., H, W, 1)` and logits `(..., H, W, num_classes)`.
-    Counts every pixel of every batch in one integer confusion matrix (rows truth, columns
-    prediction), so that the result is that of the whole dataset and not a mean over batches.
+    Called with integer masks `(..., H, W)` or `(..., H, W, 1)` and logits
+    `(..., H, W, num_classes)`. Every pixel of every batch is counted in one integer confusion
+    matrix, so that the result is that of the whole dataset, not a mean over batches. The counts are
+    exact on all backends.
 
-    `result()` is a dict: `name`, the mean over the classes that occur in truth or prediction;
-    `iou_<class name>` of each class, NaN where it occurs in neither; and `pixel_accuracy`, the
-    share of pixels that are right. `class_names` default to "0", "1", and so on. Pixels of
-    `ignore_class` and those of sample weight 0 do not count; other weights do not matter.
+    `result()` is a dict of the mean over the classes that occur in truth or prediction (under the
+    metric's `name`), `iou_<class name>` of each class (NaN where it occurs in neither) and
+    `pixel_accuracy`, the fraction of pixels that are right. Pixels of `ignore_class` and pixels of
+    sample weight 0 do not count; other sample weights have no effect.
 
-    Raises `ValueError` on a label that is no class index. Inside a compiled function, where nothing
-    can be raised, every result is NaN instead.
+    `update_state` raises `ValueError` on a label that is no class index. Inside a compiled
+    function, where nothing can be raised, all results become NaN instead.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        class_names: Name of each class, for the logs. By default "0", "1" and so on.
+        ignore_class: Label of pixels that do not count, or None.
+        name: Name of the metric, and of the mean in its result.
+        dtype: Data type of the counts. By default the integer of the backend.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> metric = petseg.MeanIoU(3, class_names=("pet", "background", "border"))
+        >>> metric.update_state(masks, model(images))
+        >>> metric.result()["iou_pet"]
     """
 
     def __init__(
@@ -50,28 +77,40 @@ class MeanIoU(keras.metrics.MeanIoU):
         name: str = "mean_iou",
         dtype: Any = None,
     ):
-        if not isinstance(num_classes, int) or num_classes < 2:
+        num_classes = validation.integer("num_classes", num_classes, 2)
+        if class_names is None:
+            class_names = tuple(map(str, range(num_classes)))
+        names = validation.class_names("class_names", class_names, num_classes)
+        if ignore_class is not None and not validation.is_integer(ignore_class):
             raise ValueError(
-                f"`num_classes` must be an integer of 2 or more. Received: {num_classes!r}."
-            )
-        names = tuple(map(str, range(num_classes) if class_names is None else class_names))
-        if len(names) != num_classes or len(set(names)) != num_classes:
-            raise ValueError(
-                f"`class_names` must hold {num_classes} different names, one a class. "
-                f"Received: {class_names!r}."
+                f"`ignore_class` must be an integer or None. Received: {ignore_class!r}."
             )
         super().__init__(
-            num_classes, name=name, dtype=dtype, ignore_class=ignore_class, sparse_y_pred=False
+            num_classes,
+            name=name,
+            # A model that was saved on TensorFlow asks for int64, which JAX does not have.
+            dtype=None if dtype in ("int32", "int64") else dtype,
+            ignore_class=None if ignore_class is None else int(ignore_class),
+            sparse_y_pred=False,
         )
         self.class_names = names
+        self.carries = self.add_variable(
+            (num_classes, num_classes), initializer="zeros", dtype=self.dtype, name="carries"
+        )
         self.invalid = self.add_variable((), initializer="zeros", dtype=self.dtype, name="invalid")
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Pixels by true class (row) and predicted class (column), int64. Not in compiled code."""
+        rest, carries = (ops.convert_to_numpy(v) for v in (self.total_cm, self.carries))
+        return carries.astype(np.int64) * CARRY + rest.astype(np.int64)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         labels = ops.convert_to_tensor(y_true)
         logits = ops.convert_to_tensor(y_pred)
         if logits.shape[-1] != self.num_classes:
             raise ValueError(
-                f"`y_pred` must be logits (..., {self.num_classes}), one a class. "
+                f"`y_pred` must be logits (..., {self.num_classes}), one for each class. "
                 f"Received: shape {tuple(logits.shape)}."
             )
         if len(labels.shape) == len(logits.shape):
@@ -93,13 +132,21 @@ class MeanIoU(keras.metrics.MeanIoU):
                 weight = ops.expand_dims(weight, -1)
             counted = counted * ops.cast(weight != 0, "float32")
 
-        # A product of one-hot rows, image by image: exact in float32 up to 4096 x 4096 pixels.
+        # A product of one-hot rows, image by image: exact in float32 up to 4096x4096 pixels.
         truth = ops.one_hot(ops.where(is_class, classes, -1), self.num_classes)
         truth = truth * ops.expand_dims(counted, -1)
         predicted = ops.one_hot(argmax_class(logits), self.num_classes)
         counts = ops.matmul(ops.swapaxes(self._by_image(truth), 1, 2), self._by_image(predicted))
-        self.total_cm.assign_add(ops.sum(ops.cast(counts, self.dtype), axis=0))
-        self.invalid.assign_add(ops.sum(ops.cast(invalid, self.dtype)))
+        self._add(ops.sum(ops.cast(counts, self.dtype), axis=0))
+        # A flag, not a count, which could overflow.
+        found = ops.cast(ops.any(invalid), self.dtype)
+        self.invalid.assign(ops.maximum(self.invalid, found))
+
+    def _add(self, counts: Any) -> None:
+        # Carry before adding, so that the sum of the rest and a batch of up to 2^30 pixels fits.
+        rest = ops.convert_to_tensor(self.total_cm)
+        self.carries.assign_add(ops.floor_divide(rest, CARRY))
+        self.total_cm.assign(ops.mod(rest, CARRY) + counts)
 
     def _by_image(self, one_hot: Any) -> Any:
         images = ops.shape(one_hot)[0] if len(one_hot.shape) > 2 else 1
@@ -109,7 +156,7 @@ class MeanIoU(keras.metrics.MeanIoU):
         try:
             found = np.asarray(labels)[np.asarray(invalid)]
         except (NotImplementedError, TypeError, ValueError):
-            return  # compiled: `result` turns to NaN instead
+            return  # In a compiled function: `result` becomes NaN instead.
         if found.size:
             raise ValueError(
                 f"`y_true` must hold class indices 0 to {self.num_classes - 1}"
@@ -118,7 +165,7 @@ class MeanIoU(keras.metrics.MeanIoU):
             )
 
     def result(self) -> dict[str, Any]:
-        counts = ops.cast(self.total_cm, "float32")
+        counts = ops.cast(self.carries, "float32") * CARRY + ops.cast(self.total_cm, "float32")
         intersection = ops.diagonal(counts)
         union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - intersection
         seen = (union > 0) & (self.invalid == 0)
@@ -137,7 +184,8 @@ class MeanIoU(keras.metrics.MeanIoU):
 
     def reset_state(self) -> None:
         super().reset_state()
-        self.invalid.assign(ops.zeros((), dtype=self.dtype))
+        for variable in (self.carries, self.invalid):
+            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""The record of a model: reading it from a model or a file, and changing it."""
+"""Reading and changing the record of a model, `ModelInfo`."""
 
 import os
 from typing import Any
@@ -16,15 +16,16 @@ def model_info(source: keras.Model | Runtime | str | os.PathLike[str]) -> ModelI
 
     Args:
         source: A Keras model, a `petseg.Runtime`, or the path of a `.keras` file or of an exported
-            model. Of files, only the record is read where the format allows it.
+            model. Where the format allows it, only the record of a file is read.
 
     Returns:
-        The record. Models of petseg 0.1.0 and models of the user that are compiled with
-        `petseg.MeanIoU` have none: their class names and ignored class are read from that metric.
+        The record. Models of petseg 0.1.0 and models from elsewhere have none. If they are compiled
+        with `petseg.MeanIoU`, their class names and ignored class are taken from that metric, else
+        their classes are called "0", "1" and so on.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or there is nothing known about the classes.
+        ValueError: If the file is damaged, or the model does not return logits.
         TypeError: If `source` is none of these.
 
     Example:
@@ -70,7 +71,7 @@ def _output_layer(model: keras.Model) -> SegmentationOutput | None:
 
 
 def _info_without_record(model: keras.Model) -> ModelInfo:
-    # `model.metrics` does not list a compiled metric before the model was called on data.
+    # `model.metrics` lists compiled metrics only after the model was called on data.
     names = {"name": model.name, "layers": [{"name": layer.name} for layer in model.layers]}
     found = info_in_config({"config": names, "compile_config": model.get_compile_config()})
     shape = model.output_shape

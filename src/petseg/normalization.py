@@ -1,23 +1,26 @@
-"""Batch normalization in one pass over the features, or in none, on TensorFlow."""
+"""Batch normalization that is fast on TensorFlow: one kernel, or part of the convolution."""
 
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-# With Keras's 0.99, or the 0.999 of MobileNetV3, the moving statistics lag by hundreds of batches,
-# epochs of a small dataset, and validation by as much.
+# With 0.99 (the default of Keras) or 0.999 (MobileNetV3) the moving statistics lag by hundreds of
+# batches, which are epochs of a small dataset, and validation scores lag with them.
 BN_MOMENTUM = 0.9
 
 
 @keras.saving.register_keras_serializable("petseg")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Keras's batch normalization over the last axis of `(N, H, W, C)`, by TensorFlow's own kernel.
+    """Batch normalization over the last axis of `(N, H, W, C)` by TensorFlow's fused kernel.
 
-    Arguments, weights and results are those of `keras.layers.BatchNormalization`, whose arithmetic
-    takes several passes; on other backends than TensorFlow it is that layer. Where it normalizes by
-    its moving statistics what a convolution without bias gives, as a frozen encoder does, it is one
-    with the convolution: its scale goes into the kernel, its offset is a bias.
+    Weights and results are those of `keras.layers.BatchNormalization`, which makes several passes
+    over the features. In a compiled function, a layer that uses its moving statistics directly
+    after a convolution becomes part of that convolution: its scale multiplies the kernel, and its
+    offset becomes a bias. On other backends than TensorFlow this is the layer of Keras.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.BatchNormalization`.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -46,7 +49,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, gamma, beta, epsilon=self.epsilon, is_training=True
         )
-        # The kernel gives the unbiased variance, Keras keeps the biased one.
+        # The kernel returns the unbiased variance; Keras averages the biased one.
         count = ops.cast(ops.size(inputs) // channels, "float32")
         variance = variance * (count - 1) / count
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -54,9 +57,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
         return outputs
 
     def _in_convolution(self, inputs: Any, gamma: Any, beta: Any) -> Any:
-        """The outputs, when a graph is being traced in which a convolution gives the inputs.
+        """Returns the outputs if the inputs come from a convolution in a graph, else None.
 
-        The convolution of the graph that this stands for is left without a use, and pruned.
+        The original convolution has no consumer then, and TensorFlow prunes it.
         """
         import tensorflow as tf
 
@@ -67,7 +70,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
         attributes = {name: convolution.get_attr(name) for name in names}
         scale = gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
-        # Channels are the last axis of a kernel, or of a depthwise one the last two.
+        # Output channels are the last axis of a kernel, the last two of a depthwise kernel.
         if convolution.type == "Conv2D":
             operation, channels = tf.raw_ops.Conv2D, kernel.shape[3:]
         else:

@@ -1,6 +1,7 @@
-"""Weights that come with the package: whole networks, trained on Oxford-IIIT Pet.
+"""The weights in the package: whole models, trained on Oxford-IIIT Pet.
 
-Each has a card beside it, `weights/MODEL.json`: its figures, how it was trained, and its SHA-256.
+The weights of an architecture are `weights/<architecture>.npz`. Next to them is their card,
+`weights/<architecture>.json`: the scores, the training settings, the licence and the SHA-256.
 """
 
 import hashlib
@@ -17,46 +18,83 @@ FOLDER = Path(__file__).parent / "weights"
 
 
 def pretrained_models(folder: Path = FOLDER) -> list[str]:
-    """The names of the networks that have weights here."""
+    """Lists the architectures that have pretrained weights.
+
+    Args:
+        folder: Folder of the weights. By default the one in the package.
+
+    Returns:
+        Keys of `petseg.MODELS`, sorted.
+    """
     return sorted(path.stem for path in folder.glob("*.json"))
 
 
 def read_card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """The card of the network `name`. Raises `ValueError` when it has no weights here."""
+    """Reads the card of pretrained weights.
+
+    Args:
+        name: Key of `petseg.MODELS`.
+        folder: Folder of the weights. By default the one in the package.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: If the architecture has no pretrained weights.
+    """
     if name not in pretrained_models(folder):
         raise ValueError(
-            f"`weights='pets'` come with the package for {', '.join(pretrained_models(folder))}. "
-            f"Received: {name!r}."
+            "`weights='pets'` must be used with an architecture that has such weights: "
+            f"{', '.join(pretrained_models(folder))}. Received: {name!r}. Use `weights='imagenet'`."
         )
     card: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return card
 
 
 def load_pretrained(model: keras.Model, folder: Path = FOLDER) -> dict[str, Any]:
-    """Gives `model` the weights of its name; returns their card.
+    """Loads pretrained weights into a model.
 
-    Raises `ValueError` when there are none or they do not fit, `OSError` when their file is missing
-    or altered.
+    Args:
+        model: A model of `petseg.MODELS`. Its name tells which weights to load.
+        folder: Folder of the weights. By default the one in the package.
+
+    Returns:
+        The card of the weights.
+
+    Raises:
+        ValueError: If there are no weights for this architecture, or they do not fit the model.
+        OSError: If the file of the weights is missing or was changed.
     """
     card = read_card(model.name, folder)
     path = folder / f"{model.name}.npz"
     if not path.is_file() or _digest(path) != card["sha256"]:
-        state = "was altered" if path.is_file() else "is missing"
-        raise OSError(f"{path} {state}: install petseg again.")
+        state = "was changed" if path.is_file() else "is missing"
+        raise OSError(f"The weights file {path} {state}. Install petseg again.")
     with np.load(path) as file:
         arrays = [file[name] for name in file.files]
     wanted = [tuple(weight.shape) for weight in model.weights]
     if [array.shape for array in arrays] != wanted:
         raise ValueError(
-            f"`weights='pets'` fit {model.name}(backbone={card['backbone']!r}) with its "
-            f"{len(card['class_names'])} classes and default arguments. Received: other arguments."
+            f"`weights='pets'` must be used with backbone={card['backbone']!r}, "
+            f"{len(card['class_names'])} classes and the default arguments of {model.name}. "
+            "Received: a model with other weight shapes. Use `weights='imagenet'`."
         )
     model.set_weights([array.astype("float32") for array in arrays])
     return card
 
 
 def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> None:
-    """Writes the weights of `model` and its card."""
+    """Writes the weights of a model and their card.
+
+    Args:
+        model: A model of `petseg.MODELS`, whose name the files get.
+        card: JSON types: the scores, the training settings and the licence. The SHA-256 of the
+            weights is added.
+        folder: Folder of the weights. By default the one in the package.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     arrays = half_precision(model.get_weights())
     path = folder / f"{model.name}.npz"
@@ -66,9 +104,16 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
 
 
 def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Kernels as float16. Offsets and statistics, which are few, stay float32.
+    """Rounds the kernels to float16, which halves the size of the file.
 
-    Variances may be too large or small for less.
+    Biases and normalization statistics stay float32: they are few, and variances can be out of the
+    range of float16.
+
+    Args:
+        arrays: Weights of a model.
+
+    Returns:
+        The rounded weights, in the same order.
     """
     return [array.astype("float16") if array.ndim > 1 else array for array in arrays]
 

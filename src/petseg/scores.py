@@ -1,5 +1,6 @@
-"""The scores of a segmentation, all derived from one confusion matrix."""
+"""`Evaluation`: the scores of a segmentation, derived from one confusion matrix."""
 
+import html
 import json
 import math
 import os
@@ -17,11 +18,22 @@ from rich.text import Text
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `petseg.evaluate` finds. Prints as a table.
+    """Scores of a segmentation, as `petseg.evaluate` returns them.
 
-    `confusion` is int64 `(C, C)`: pixels by true class (row) and predicted class (column). `loss`
-    is the mean cross-entropy of a pixel, `boundary_f1` a mean over images, `examples` their number.
-    A class in neither truth nor prediction has an IoU of NaN, and no mean counts it.
+    `print(scores)` shows a table, and so does a notebook. A class that occurs in neither truth nor
+    prediction has an IoU of NaN, and means over classes leave it out.
+
+    Attributes:
+        class_names: Name of each class.
+        confusion: Pixels by true class (row) and predicted class (column), int64 `(C, C)`.
+        loss: Mean cross-entropy of a pixel.
+        boundary_f1: Boundary F1 score, averaged over images. NaN where no mask has a boundary.
+        examples: Number of images.
+
+    Example:
+        >>> scores = petseg.evaluate(model, pets.test)
+        >>> scores.mean_iou, scores.class_iou["pet"]
+        >>> scores.to_json("scores.json")
     """
 
     class_names: tuple[str, ...]
@@ -32,43 +44,47 @@ class Evaluation:
 
     @property
     def pixel_accuracy(self) -> float:
-        """The part of all pixels that is labelled rightly."""
+        """Fraction of pixels whose predicted class is the true one."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
     def class_iou(self) -> dict[str, float]:
-        """Intersection over union by class name."""
+        """Intersection over union by class name. NaN for a class that does not occur."""
         right, true, predicted = self._pixels
         iou = right / (true + predicted - right)
         return dict(zip(self.class_names, iou.tolist(), strict=True))
 
     @property
     def mean_iou(self) -> float:
-        """IoU averaged over classes."""
+        """Intersection over union, averaged over classes."""
         return float(np.nanmean(list(self.class_iou.values())))
 
     @property
     def frequency_weighted_iou(self) -> float:
-        """IoU averaged over classes, each weighted by its true pixels."""
+        """Intersection over union, averaged over classes with their true pixels as weights."""
         _, true, _ = self._pixels
         return float(np.nansum(true * list(self.class_iou.values())) / np.nansum(true))
 
     @property
     def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN), averaged over classes."""
+        """Dice coefficient, 2 TP / (2 TP + FP + FN), averaged over classes."""
         right, true, predicted = self._pixels
         return float(np.nanmean(2 * right / (true + predicted)))
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        """Rightly labelled, true, and predicted pixels of each class, `(3, C)`."""
+        """Correct, true and predicted pixels by class, `(3, C)`. NaN where it does not occur."""
         true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         pixels = np.stack([np.diag(self.confusion), true, predicted])
         return np.where(true + predicted > 0, pixels, np.nan)
 
     @property
+    def _caption(self) -> str:
+        return f"{self.examples:,} {'example' if self.examples == 1 else 'examples'}"
+
+    @property
     def labelled_scores(self) -> dict[str, float]:
-        """Every score under the heading it has in tables."""
+        """Every score by its heading in tables: the means, and one IoU for each class."""
         return {
             "mean IoU": self.mean_iou,
             **{f"{name} IoU": iou for name, iou in self.class_iou.items()},
@@ -80,7 +96,14 @@ class Evaluation:
         }
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The record as JSON text, written to `path` too when there is one. NaN becomes null."""
+        """Returns the scores as JSON text. NaN becomes null.
+
+        Args:
+            path: File to write the text to, or None to write no file.
+
+        Returns:
+            The text.
+        """
         record = {
             "examples": self.examples,
             "loss": _null_if_nan(self.loss),
@@ -100,7 +123,18 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, source: str | os.PathLike[str]) -> Self:
-        """The record that `to_json` made: `source` is its text, or the path of its file."""
+        """Builds the scores from what `to_json` returned or wrote.
+
+        Args:
+            source: The JSON text, or the path of the file.
+
+        Returns:
+            The scores.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If the text is not that of an `Evaluation`.
+        """
         if isinstance(source, str) and source.lstrip().startswith("{"):
             text = source
         else:
@@ -121,12 +155,22 @@ class Evaluation:
             ) from error
 
     def __rich__(self) -> Table:
-        noun = "example" if self.examples == 1 else "examples"
-        table = Table("score", box=box.SIMPLE_HEAD, caption=f"{self.examples:,} {noun}")
+        table = Table("score", box=box.SIMPLE_HEAD, caption=self._caption)
         table.add_column("value", justify="right")
         for label, score in self.labelled_scores.items():
             table.add_row(Text(label), format_score(score))
         return table
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align: left'>{html.escape(label)}</th>"
+            f"<td style='text-align: right'>{format_score(score)}</td></tr>"
+            for label, score in self.labelled_scores.items()
+        )
+        return (
+            f"<table><caption>{self._caption}</caption>"
+            f"<thead><tr><th>score</th><th>value</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
 
     def __str__(self) -> str:
         console = Console(width=80, color_system=None, force_terminal=False)
@@ -136,7 +180,16 @@ class Evaluation:
 
 
 def format_score(score: float) -> str:
-    """Three decimals: the next one is noise between two runs of the same training."""
+    """Formats a score with three decimals, or "-" for NaN.
+
+    Further decimals are noise: they differ between two runs of the same training.
+
+    Args:
+        score: A number.
+
+    Returns:
+        The text.
+    """
     return "-" if math.isnan(score) else f"{score:.3f}"
 
 

@@ -1,6 +1,6 @@
 """Checks of arguments that only the architectures have."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -21,31 +21,41 @@ def image_input(image_shape: Any) -> keras.KerasTensor:
     Raises:
         ValueError: If `image_shape` is not such a shape.
     """
-    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
-    if (
-        len(shape) != 3
-        or shape[2] != 3
-        or not all(s is None or (validation.is_integer(s) and s >= MIN_SIZE) for s in shape[:2])
-    ):
+    shape = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
+    if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_three(shape[2]):
         raise ValueError(
             f"`image_shape` must be (height, width, 3), each size None or at least {MIN_SIZE}. "
             f"Received: {image_shape!r}."
         )
-    return keras.Input(shape, name="images")
+    return keras.Input(
+        (*(None if size is None else int(size) for size in shape[:2]), 3), name="images"
+    )
 
 
-def atrous_stride(value: Any) -> int:
-    """Checks the output stride of a dilated encoder.
+def output_stride(value: Any, allowed: Collection[int]) -> int:
+    """Checks an output stride.
 
     Args:
         value: What was received as `output_stride`.
+        allowed: The strides that the architecture can have.
 
     Returns:
         `value` as an `int`.
 
     Raises:
-        ValueError: If `value` is not 8 or 16.
+        ValueError: If `value` is not one of `allowed`.
     """
-    if not validation.is_integer(value) or value not in (8, 16):
-        raise ValueError(f"`output_stride` must be 8 or 16. Received: {value!r}.")
+    if not validation.is_integer(value) or value not in allowed:
+        *others, last = map(str, allowed)
+        raise ValueError(
+            f"`output_stride` must be {', '.join(others)} or {last}. Received: {value!r}."
+        )
     return int(value)
+
+
+def _is_size(value: Any) -> bool:
+    return value is None or (validation.is_integer(value) and value >= MIN_SIZE)
+
+
+def _is_three(value: Any) -> bool:
+    return validation.is_integer(value) and value == 3

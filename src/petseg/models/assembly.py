@@ -1,4 +1,4 @@
-"""The last step of every architecture: from logits to a compiled model that has its record."""
+"""The last step of every architecture: from logits to a compiled model with its record."""
 
 import warnings
 from collections.abc import Sequence
@@ -46,6 +46,7 @@ def assemble(
 
     Raises:
         ValueError: If an argument is out of its range, or the weights do not fit.
+        OSError: If the file of the weights is missing or was changed.
     """
     num_classes = logits.shape[-1]
     names: Sequence[str] = tuple(map(str, range(num_classes)))
@@ -92,7 +93,7 @@ def _load_file(model: keras.Model, weights: Any) -> None:
         )
     try:
         with warnings.catch_warnings():
-            # Keras warns of layers that it skips and would leave random.
+            # Keras only warns about layers that it skips; these would stay random.
             warnings.filterwarnings("error", message="Skipping")
             model.load_weights(path)
     except (ValueError, KeyError, UserWarning) as error:

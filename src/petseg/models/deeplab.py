@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.arguments import atrous_stride, image_input
+from petseg.models import arguments
 from petseg.models.assembly import assemble
 from petseg.models.layers import (
     classify,
@@ -30,22 +30,50 @@ def deeplabv3(
     decoder_filters: int = 128,
     dropout: float = 0.1,
 ) -> keras.Model:
-    """DeepLabV3: atrous spatial pyramid pooling on a dilated encoder (arXiv:1706.05587).
+    """Builds a compiled DeepLabV3: atrous spatial pyramid pooling on an encoder.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
-    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+    Differences from the paper: the encoder ends before the backbone's stage of stride 32, so that
+    nothing is dilated at output stride 16. The atrous convolutions are depthwise separable, as in
+    DeepLabV3+.
 
-    `output_stride` (8 or 16) is that of the encoder; `atrous_rates` those of the pyramid at output
-    stride 16, doubled at 8; `decoder_filters` the width of its branches; `dropout` the share of
-    channels set to zero after it. Unlike the paper's, the encoder ends before the backbone's stage
-    of stride 32, which classifies better than it locates, so that stride 16 dilates nothing; and
-    the atrous convolutions are depthwise separable, as in DeepLabV3+. The other arguments are those
-    of `unet`.
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file of the same model.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        output_stride: Stride of the encoder: 16, or 8 (its last stage is dilated).
+        atrous_rates: Dilation rates of the pyramid at output stride 16, one to eight. At output
+            stride 8 they are doubled.
+        decoder_filters: Channels of each branch of the pyramid and of its projection.
+        dropout: Fraction of the projected channels that is set to zero in training.
 
-    Raises `ValueError` when an argument is out of its range.
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Chen et al., 2017, arXiv:1706.05587.
+
+    Example:
+        >>> model = petseg.deeplabv3(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
-    images = image_input(image_shape)
-    x = encode(images, backbone, weights, atrous_stride(output_stride))[-1]
+    num_classes = validation.integer("num_classes", num_classes, 2)
+    output_stride = arguments.output_stride(output_stride, (8, 16))
+    atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
+    decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
+    dropout = validation.fraction("dropout", dropout)
+    images = arguments.image_input(image_shape)
+    x = encode(images, backbone, weights, output_stride)[-1]
     x = _atrous_pyramid(x, output_stride, atrous_rates, decoder_filters, dropout)
     return assemble(
         images,
@@ -76,14 +104,55 @@ def deeplabv3_plus(
     low_level_filters: int = 48,
     dropout: float = 0.1,
 ) -> keras.Model:
-    """DeepLabV3+: DeepLabV3 with a decoder that joins the features at stride 4 (arXiv:1802.02611).
+    """Builds a compiled DeepLabV3+: DeepLabV3 with a decoder that adds features at stride 4.
 
-    `low_level_filters` is the width that those are projected to before they are joined (section
-    3.1). Input, output, the other arguments and errors are those of `deeplabv3`.
+    The output of the pyramid is upsampled, concatenated with the projected features at stride 4,
+    and fused by two separable convolutions.
+
+    Differences from the paper: the encoder ends before the backbone's stage of stride 32, so that
+    nothing is dilated at output stride 16.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file of the same model.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        output_stride: Stride of the encoder: 16, or 8 (its last stage is dilated).
+        atrous_rates: Dilation rates of the pyramid at output stride 16, one to eight. At output
+            stride 8 they are doubled.
+        decoder_filters: Channels of each branch of the pyramid, of its projection, and of the
+            decoder's convolutions.
+        low_level_filters: Channels to which the features at stride 4 are projected (section 3.1).
+        dropout: Fraction of the pyramid's projected channels that is set to zero in training.
+
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Chen et al., 2018, arXiv:1802.02611.
+
+    Example:
+        >>> model = petseg.deeplabv3_plus(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
-    images = image_input(image_shape)
-    features = encode(images, backbone, weights, atrous_stride(output_stride))
+    num_classes = validation.integer("num_classes", num_classes, 2)
+    output_stride = arguments.output_stride(output_stride, (8, 16))
+    atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
+    decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
     low_level_filters = validation.integer("low_level_filters", low_level_filters, 1)
+    dropout = validation.fraction("dropout", dropout)
+    images = arguments.image_input(image_shape)
+    features = encode(images, backbone, weights, output_stride)
     low_level = conv_bn_relu(features[1], low_level_filters, 1, name="low_level")
     x = _atrous_pyramid(features[-1], output_stride, atrous_rates, decoder_filters, dropout)
     x = layers.Concatenate(name="decoder_join")([upsample_like(x, low_level), low_level])
@@ -113,8 +182,6 @@ def _atrous_pyramid(
     dropout: float,
 ) -> keras.KerasTensor:
     """Atrous spatial pyramid pooling with image pooling (arXiv:1706.05587, section 3.3)."""
-    filters = validation.integer("decoder_filters", filters, 1)
-    atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
     branches = [conv_bn_relu(x, filters, 1, name="aspp_conv")]
     for step, rate in enumerate(atrous_rates, start=1):
         # Halving the stride doubles the rates (section 3.3).
@@ -127,4 +194,4 @@ def _atrous_pyramid(
     branches.append(upsample_like(image, x))
     x = layers.Concatenate(name="aspp")(branches)
     x = conv_bn_relu(x, filters, 1, name="aspp_projection")
-    return layers.SpatialDropout2D(validation.fraction("dropout", dropout), name="aspp_dropout")(x)
+    return layers.SpatialDropout2D(dropout, name="aspp_dropout")(x)

@@ -23,24 +23,44 @@ def fcn32(
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-32s: scores of the last features alone (Long et al., arXiv:1411.4038).
+    """Builds a compiled FCN-32s: class scores at stride 32.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
-    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+    The scores of the coarsest features are upsampled to the image.
 
-    Unlike the paper (section 4.1), one 3 x 3 convolution `decoder_filters` wide stands for the two
-    of 4096, and resizing is bilinear rather than learned, so that any size fits. `dropout` is the
-    share of that layer's channels set to zero in training. The other arguments are those of `unet`.
+    Differences from the paper: one 3x3 convolution stands in for the two layers of 4096 channels
+    (section 4.1), and scores are upsampled bilinearly, not by learned kernels.
 
-    Raises `ValueError` when an argument is out of its range.
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
+            `.weights.h5` or `.keras` file of the same model. The package has no "pets" weights for
+            this architecture.
+        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
+            and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        decoder_filters: Channels of the 3x3 convolution on the coarsest features.
+        dropout: Fraction of these channels that is set to zero in training.
+
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Long et al., 2015, arXiv:1411.4038.
+
+    Example:
+        >>> model = petseg.fcn32(21, ignore_class=255)
     """
-    images = image_input(image_shape)
-    features = encode(images, backbone, weights)
-    scores = _fuse_scores(features[-1:], num_classes, decoder_filters, dropout)
-    return assemble(
-        images,
-        scores,
-        architecture="fcn32",
+    return _fcn(
+        0,
+        num_classes,
+        image_shape=image_shape,
         backbone=backbone,
         weights=weights,
         class_names=class_names,
@@ -61,17 +81,45 @@ def fcn16(
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-16s: scores at strides 32 and 16, added (Long et al., arXiv:1411.4038).
+    """Builds a compiled FCN-16s: class scores at strides 32 and 16, added.
 
-    Input, output, arguments and errors are those of `fcn32`.
+    The scores at stride 32 are upsampled and added to scores of the features at stride 16. Coarser
+    features carry more semantics, finer ones more spatial detail.
+
+    Differences from the paper: one 3x3 convolution stands in for the two layers of 4096 channels
+    (section 4.1), and scores are upsampled bilinearly, not by learned kernels.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
+            `.weights.h5` or `.keras` file of the same model. The package has no "pets" weights for
+            this architecture.
+        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
+            and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        decoder_filters: Channels of the 3x3 convolution on the coarsest features.
+        dropout: Fraction of these channels that is set to zero in training.
+
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Long et al., 2015, arXiv:1411.4038.
+
+    Example:
+        >>> model = petseg.fcn16(21, ignore_class=255)
     """
-    images = image_input(image_shape)
-    features = encode(images, backbone, weights)
-    scores = _fuse_scores(features[-2:], num_classes, decoder_filters, dropout)
-    return assemble(
-        images,
-        scores,
-        architecture="fcn16",
+    return _fcn(
+        1,
+        num_classes,
+        image_shape=image_shape,
         backbone=backbone,
         weights=weights,
         class_names=class_names,
@@ -92,17 +140,47 @@ def fcn8(
     decoder_filters: int = 256,
     dropout: float = 0.5,
 ) -> keras.Model:
-    """FCN-8s: scores at strides 32, 16 and 8, added (Long et al., arXiv:1411.4038).
+    """Builds a compiled FCN-8s: class scores at strides 32, 16 and 8, added.
 
-    Input, output, arguments and errors are those of `fcn32`.
+    The scores at stride 32 are upsampled and added to scores of the features at stride 16, their
+    sum to scores of the features at stride 8. Coarser features carry more semantics, finer ones
+    more spatial detail.
+
+    Differences from the paper: one 3x3 convolution stands in for the two layers of 4096 channels
+    (section 4.1), and scores are upsampled bilinearly, not by learned kernels.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file of the same model.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        decoder_filters: Channels of the 3x3 convolution on the coarsest features.
+        dropout: Fraction of these channels that is set to zero in training.
+
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Long et al., 2015, arXiv:1411.4038.
+
+    Example:
+        >>> model = petseg.fcn8(backbone="mobilenet", weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
-    images = image_input(image_shape)
-    features = encode(images, backbone, weights)
-    scores = _fuse_scores(features[-3:], num_classes, decoder_filters, dropout)
-    return assemble(
-        images,
-        scores,
-        architecture="fcn8",
+    return _fcn(
+        2,
+        num_classes,
+        image_shape=image_shape,
         backbone=backbone,
         weights=weights,
         class_names=class_names,
@@ -112,17 +190,39 @@ def fcn8(
     )
 
 
-def _fuse_scores(
-    features: list[keras.KerasTensor], num_classes: int, decoder_filters: int, dropout: float
-) -> keras.KerasTensor:
-    """Logits at the finest of `features`, each of which has a score layer of its own."""
-    *skips, x = features
-    filters = validation.integer("decoder_filters", decoder_filters, 1)
-    x = conv_bn_relu(x, filters, name="decoder_conv")
-    x = layers.SpatialDropout2D(validation.fraction("dropout", dropout), name="decoder_dropout")(x)
+def _fcn(
+    num_skips: int,
+    num_classes: int,
+    *,
+    backbone: str,
+    image_shape: Sequence[int | None],
+    weights: str | None,
+    class_names: Sequence[str] | None,
+    ignore_class: int | None,
+    decoder_filters: int,
+    dropout: float,
+) -> keras.Model:
+    """Adds the scores of the coarsest features and of the next `num_skips` finer ones."""
+    num_classes = validation.integer("num_classes", num_classes, 2)
+    decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
+    dropout = validation.fraction("dropout", dropout)
+    images = image_input(image_shape)
+    *skips, x = encode(images, backbone, weights)
+    x = conv_bn_relu(x, decoder_filters, name="decoder_conv")
+    x = layers.SpatialDropout2D(dropout, name="decoder_dropout")(x)
     scores = classify(x, num_classes, name="scores")
-    for step, skip in enumerate(reversed(skips), start=1):
+    for step, skip in enumerate(list(reversed(skips))[:num_skips], start=1):
         scores = upsample_like(scores, skip, dtype="float32")
         skip_scores = classify(skip, num_classes, name=f"skip{step}_scores", kernel_size=3)
         scores = layers.Add(dtype="float32", name=f"fused{step}_scores")([scores, skip_scores])
-    return scores
+    return assemble(
+        images,
+        scores,
+        architecture=f"fcn{32 // 2**num_skips}",
+        backbone=backbone,
+        weights=weights,
+        class_names=class_names,
+        ignore_class=ignore_class,
+        decoder_filters=decoder_filters,
+        dropout=dropout,
+    )

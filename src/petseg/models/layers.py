@@ -1,4 +1,4 @@
-"""Layers and blocks of layers that the architectures are made of."""
+"""Layers, and blocks of layers, of which the architectures consist."""
 
 import functools
 from typing import Any
@@ -7,14 +7,24 @@ import keras
 from keras import layers, ops
 
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
-from petseg_runtime import validation
 from petseg_runtime.model_info import ModelInfo
 
 
 def conv_bn_relu(
     x: keras.KerasTensor, filters: int, kernel_size: int = 3, *, dilation_rate: int = 1, name: str
 ) -> keras.KerasTensor:
-    """A convolution without bias, batch normalization, ReLU."""
+    """Applies a convolution without bias, batch normalization and ReLU.
+
+    Args:
+        x: Features `(N, H, W, C)`.
+        filters: Output channels.
+        kernel_size: Side of the kernel.
+        dilation_rate: Distance between the kernel's elements.
+        name: Name of the convolution, and the beginning of the other layers' names.
+
+    Returns:
+        Features `(N, H, W, filters)`.
+    """
     x = layers.Conv2D(
         filters,
         kernel_size,
@@ -31,9 +41,18 @@ def conv_bn_relu(
 def separable_conv_bn_relu(
     x: keras.KerasTensor, filters: int, *, dilation_rate: int = 1, name: str
 ) -> keras.KerasTensor:
-    """A 3 x 3 depthwise and a 1 x 1 pointwise convolution, each normalized and rectified.
+    """Applies an atrous separable convolution (arXiv:1802.02611, section 3.1).
 
-    Atrous separable convolution as in DeepLabV3+ (arXiv:1802.02611, section 3.1).
+    A 3x3 depthwise and a 1x1 pointwise convolution, each with batch normalization and ReLU.
+
+    Args:
+        x: Features `(N, H, W, C)`.
+        filters: Output channels.
+        dilation_rate: Distance between the elements of the depthwise kernel.
+        name: Name of the pointwise convolution, and the beginning of the other layers' names.
+
+    Returns:
+        Features `(N, H, W, filters)`.
     """
     x = layers.DepthwiseConv2D(
         3, padding="same", dilation_rate=dilation_rate, use_bias=False, name=f"{name}_depthwise"
@@ -46,20 +65,36 @@ def separable_conv_bn_relu(
 def classify(
     x: keras.KerasTensor, num_classes: int, name: str = "logits", kernel_size: int = 1
 ) -> keras.KerasTensor:
-    """Logits of each position: a convolution, float32 under any dtype policy."""
-    num_classes = validation.integer("num_classes", num_classes, 2)
+    """Computes the logits of each position by a convolution.
+
+    Args:
+        x: Features `(N, H, W, C)`.
+        num_classes: Number of classes.
+        name: Name of the layer.
+        kernel_size: Side of the kernel.
+
+    Returns:
+        Logits `(N, H, W, num_classes)`, float32 under any dtype policy.
+    """
     return layers.Conv2D(num_classes, kernel_size, padding="same", dtype="float32", name=name)(x)
 
 
 @keras.saving.register_keras_serializable("petseg")
 class ResizeLike(layers.Layer):
-    """Resizes `x` `(N, h, w, C)` bilinearly to the height and width of `reference`."""
+    """Resizes features bilinearly to the height and width of a reference.
+
+    Called with features `(N, h, w, C)` and a reference `(N, H, W, D)`; returns `(N, H, W, C)`.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
 
     def call(self, x: Any, reference: Any) -> Any:
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            # Keras's own resizing needs sizes that are known before the model runs.
+            # `keras.ops.image.resize` fails on sizes that are unknown while the graph is traced
+            # (keras issue 22079).
             return tf.cast(tf.image.resize(x, tf.shape(reference)[1:3]), x.dtype)
         return ops.image.resize(x, ops.shape(reference)[1:3])
 
@@ -72,16 +107,25 @@ class ResizeLike(layers.Layer):
 def upsample_like(
     x: keras.KerasTensor, reference: keras.KerasTensor, **kwargs: Any
 ) -> keras.KerasTensor:
-    """`x` at the height and width of `reference`."""
+    """Resizes features bilinearly to the height and width of a reference.
+
+    Args:
+        x: Features `(N, h, w, C)`.
+        reference: Features or images `(N, H, W, D)`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Returns:
+        Features `(N, H, W, C)`.
+    """
     return ResizeLike(**kwargs)(x, reference)
 
 
 @keras.saving.register_keras_serializable("petseg")
 class SegmentationOutput(ResizeLike):
-    """Resizes the logits to the images, and carries the model's record.
+    """Resizes the logits to the images, and holds the model's record.
 
-    The last layer of every model. Being a part of the graph, it survives saving, loading, cloning
-    and compiling again.
+    The last layer of every model. As a part of the graph, it is kept when the model is saved,
+    loaded, cloned or compiled again.
 
     Args:
         info: What `ModelInfo.to_dict` returns.
@@ -98,23 +142,26 @@ class SegmentationOutput(ResizeLike):
 
 @keras.saving.register_keras_serializable("petseg")
 class MaxUnpooling2D(layers.Layer):
-    """Puts each value where the 2 x 2 window before the pooling had its maximum, zeros elsewhere.
+    """Unpools with max-pooling indices (arXiv:1511.00561, figure 3).
 
-    Takes `x` `(N, h, w, C)` and the features before the pooling `(N, H, W, C)`, with h = H // 2 or
-    (H + 1) // 2; returns `(N, H, W, C)` (arXiv:1511.00561, figure 3). Of equal values the first is
-    the maximum.
+    Called with features `x` `(N, h, w, C)` and the features before the pooling `(N, H, W, C)`, with
+    h = H // 2 or (H + 1) // 2, and w likewise; returns `(N, H, W, C)`. Each value of `x` is placed
+    where its 2x2 window of the features before the pooling has the maximum, the first one of
+    several equal values. All other positions are zero.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`.
     """
 
     def call(self, x: Any, before_pool: Any) -> Any:
         height, width = ops.shape(before_pool)[1:3]
         rows, columns = ops.shape(x)[1:3]
-        # The last window of an odd size reaches beyond the features, and takes nothing there; or
-        # the pooling rounded down and left the last row and column out, which get zeros.
+        # Of an odd size, pooling that rounds up has a last window that reaches beyond the features:
+        # pad them. Pooling that rounds down left the last row or column out: it becomes zeros.
         missing = _positive(2 * rows - height), _positive(2 * columns - width)
         left_out = _positive(height - 2 * rows), _positive(width - 2 * columns)
         windows = ops.pad(before_pool, _after(*missing), constant_values=float("-inf"))
-        # Each row of windows is an image of its own, two rows high: more than four axes would be
-        # more than LiteRT slices.
+        # Rows of windows become the first axis, because LiteRT slices at most four axes.
         channels = x.shape[-1]
         windows = windows[:, : 2 * rows, : 2 * columns]
         windows = ops.reshape(windows, (-1, 2, columns, 2 * channels))
@@ -142,7 +189,7 @@ class MaxUnpooling2D(layers.Layer):
 
 
 def _positive(difference: Any) -> Any:
-    """1 of a difference of 1, 0 of one of 0 or -1; of tensors and integers alike."""
+    """Returns 1 for 1, and 0 for 0 or -1. Works for tensors and for integers."""
     return (difference + 1) // 2
 
 
@@ -153,11 +200,15 @@ def _after(rows: Any, columns: Any) -> tuple[tuple[Any, Any], ...]:
 
 @keras.saving.register_keras_serializable("petseg")
 class GridAveragePooling2D(layers.Layer):
-    """Averages over a grid of `bins` x `bins` cells that cover features of any size.
+    """Averages features of any size over a grid of `bins` x `bins` cells.
 
-    Takes `(N, H, W, C)`, returns `(N, bins, bins, C)`. Cell i of n positions reaches from floor(i n
-    / bins) to ceil((i + 1) n / bins), as adaptive pooling has it; Keras's own needs a size that is
-    known before the model runs.
+    Called with features `(N, H, W, C)`; returns `(N, bins, bins, C)`. Of n positions, cell i covers
+    floor(i n / bins) to ceil((i + 1) n / bins), as in adaptive average pooling. The layers of Keras
+    for that need a size that is known when the model is built.
+
+    Args:
+        bins: Cells along each side.
+        **kwargs: Arguments of `keras.layers.Layer`.
     """
 
     def __init__(self, bins: int, **kwargs: Any):
@@ -166,16 +217,17 @@ class GridAveragePooling2D(layers.Layer):
 
     def call(self, x: Any) -> Any:
         height, width = ops.shape(x)[1:3]
-        # An einsum would reshape, which LiteRT cannot quantize for any number of images.
+        # Two matrix products: `einsum` reshapes, which LiteRT cannot quantize for batches of any
+        # size.
         x = ops.matmul(self._averages(width, x.dtype), x)
         x = ops.matmul(self._averages(height, x.dtype), ops.transpose(x, (0, 2, 1, 3)))
         return ops.transpose(x, (0, 2, 1, 3))
 
     def _averages(self, size: Any, dtype: str) -> Any:
-        """A matrix `(bins, size)` whose product with `size` positions is the mean of each cell."""
+        """Returns the matrix `(bins, size)` that maps `size` positions to the means of cells."""
         cells = ops.expand_dims(ops.arange(self.bins), 1)
         start = cells * size // self.bins
-        # Rounded up without negative numbers, which ONNX rounds towards zero.
+        # Rounded up without negative numbers, because ONNX rounds those towards zero.
         end = ((cells + 1) * size + self.bins - 1) // self.bins
         positions = ops.expand_dims(ops.arange(size), 0)
         inside = ops.cast((positions >= start) & (positions < end), dtype)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from petseg.backbones import encode
-from petseg.models.arguments import image_input
+from petseg.models import arguments
 from petseg.models.assembly import assemble
 from petseg.models.layers import (
     MaxUnpooling2D,
@@ -13,6 +13,7 @@ from petseg.models.layers import (
     conv_bn_relu,
     separable_conv_bn_relu,
 )
+from petseg_runtime import validation
 
 
 def segnet(
@@ -25,23 +26,46 @@ def segnet(
     ignore_class: int | None = None,
     output_stride: int = 4,
 ) -> keras.Model:
-    """SegNet: a decoder that is told where each maximum was, and nothing else (arXiv:1511.00561).
+    """Builds a compiled SegNet: a decoder that unpools with the encoder's max-pooling indices.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
-    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+    Each decoder step projects the features to the channels of the next finer encoder features,
+    places the values where these features have their maxima, and convolves.
 
-    Each step brings the features to the channels of the encoder's next finer ones, unpools them to
-    where those have their maxima, and convolves. With `vgg16` the maxima are those of its own max
-    pools; a backbone that strides instead has none, and the maxima of the features before the
-    stride stand in. The encoder ends at stride 16, the decoder at `output_stride` (2, 4 or 8),
-    whence the logits are resized; its convolutions are depthwise separable, which the paper's are
-    not. The other arguments are those of `unet`.
+    Differences from the paper: the encoder ends at stride 16, and the logits are upsampled
+    bilinearly from `output_stride`. The decoder's convolutions are depthwise separable. Only
+    `vgg16` has max pooling at every step; for backbones with strided convolutions the maxima of the
+    features before the stride are used instead.
 
-    Raises `ValueError` when an argument is out of its range.
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file of the same model.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        output_stride: Stride at which the decoder ends: 2, 4 or 8.
+
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
+
+    Reference: Badrinarayanan et al., 2015, arXiv:1511.00561.
+
+    Example:
+        >>> model = petseg.segnet(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
-    if output_stride not in (2, 4, 8):
-        raise ValueError(f"`output_stride` must be 2, 4 or 8. Received: {output_stride!r}.")
-    images = image_input(image_shape)
+    num_classes = validation.integer("num_classes", num_classes, 2)
+    output_stride = arguments.output_stride(output_stride, (2, 4, 8))
+    images = arguments.image_input(image_shape)
     *finer, x = encode(images, backbone, weights, output_stride=16)
     steps = {2: 3, 4: 2, 8: 1}[output_stride]
     for step, before_pool in enumerate(list(reversed(finer))[:steps], start=1):

@@ -22,29 +22,45 @@ def unet(
     ignore_class: int | None = None,
     decoder_filters: Sequence[int] = (128, 96, 48),
 ) -> keras.Model:
-    """U-Net on a pretrained encoder (Ronneberger et al., arXiv:1505.04597).
+    """Builds a compiled U-Net with a pretrained encoder.
 
-    Takes RGB `(N, H, W, 3)` in [0, 255], any size of 32 or more; returns float32 logits
-    `(N, H, W, num_classes)`. Compiled; `get_layer("encoder")` is the backbone.
+    Differences from the paper: convolutions are padded, so that the logits have the size of the
+    image. Skip and upsampled features are projected to the decoder width by 1x1 convolutions, then
+    concatenated and fused by one 3x3 convolution (the paper uses two at full width). With the
+    default widths the decoder ends at stride 4; logits are upsampled bilinearly from there.
 
-    `weights` are "imagenet" (the backbone's; the decoder's are random), "pets" (all of it, trained
-    on Oxford-IIIT Pet and shipped with the package, for the networks of
-    `petseg.pretrained.pretrained_models`), None (all random), or the path of a file of this model.
-    `class_names` name the classes in the logs; pixels of `ignore_class`, such as 255, count neither
-    in the loss nor in the scores.
+    Args:
+        num_classes: Number of classes, at least 2.
+        backbone: Key of `petseg.BACKBONES`.
+        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
+            of any size.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file of the same model.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
+        ignore_class: Label of pixels that count in no loss and no score, such as 255.
+        decoder_filters: Channels of each decoder step, coarsest first, one to four steps. Each step
+            doubles the resolution.
 
-    `decoder_filters` are the widths of the decoder's steps, coarsest first, one to four: each step
-    doubles the resolution, so that three end at stride 4, whence the logits are resized.
+    Returns:
+        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
 
-    Unlike the paper, convolutions are padded, so that masks match the image; a skip and what comes
-    from below are projected to the step's width before they are joined, and one convolution
-    follows, not two.
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit the model.
+        OSError: If weights cannot be downloaded or read.
 
-    Raises `ValueError` when an argument is out of its range.
+    Reference: Ronneberger et al., 2015, arXiv:1505.04597.
+
+    Example:
+        >>> model = petseg.unet(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
+    num_classes = validation.integer("num_classes", num_classes, 2)
+    decoder_filters = validation.integers("decoder_filters", decoder_filters, at_most=4)
     images = image_input(image_shape)
     *skips, x = encode(images, backbone, weights)
-    decoder_filters = validation.integers("decoder_filters", decoder_filters, at_most=4)
     steps = zip(reversed(skips), decoder_filters, strict=False)
     for step, (skip, filters) in enumerate(steps, start=1):
         x = conv_bn_relu(x, filters, 1, name=f"decoder{step}_input")

@@ -1,16 +1,16 @@
-"""The layers of petseg's own, against sums by hand and plain numpy; eagerly and compiled."""
+"""The custom layers equal sums by hand and plain NumPy, eagerly and compiled."""
 
 import keras
 import numpy as np
 import pytest
 
-from petseg.models.layers import ResizeLike
-from petseg.models.pspnet import GridAveragePooling2D
-from petseg.models.segnet import MaxUnpooling2D
+from petseg.models.layers import GridAveragePooling2D, MaxUnpooling2D, ResizeLike
+
+pytestmark = pytest.mark.backend
 
 
 def eagerly_and_compiled(layer, *arrays):
-    """What `layer` gives, outside and inside `predict`, with sizes unknown beforehand."""
+    """Returns what `layer` computes, which must be the same inside `predict` with unknown sizes."""
     inputs = [keras.Input((None, None, array.shape[-1])) for array in arrays]
     model = keras.Model(inputs, layer(*inputs))
     eager = np.array(layer(*map(keras.ops.convert_to_tensor, arrays)))
@@ -23,7 +23,7 @@ def test_unpooling_puts_values_where_the_maxima_were():
     before_pool = np.array([[1, 5, 0, 0], [2, 3, 0, 0]], "float32").reshape(1, 2, 4, 1)
     x = np.array([[7, 8]], "float32").reshape(1, 1, 2, 1)
     unpooled = eagerly_and_compiled(MaxUnpooling2D(), x, before_pool)
-    # Of four equal values the first takes it.
+    # Of four equal values the first is the maximum.
     assert unpooled.reshape(2, 4).tolist() == [[0, 7, 8, 0], [0, 0, 0, 0]]
 
 
@@ -36,7 +36,7 @@ def test_unpooling_undoes_max_pooling(round_up):
     unpooled = eagerly_and_compiled(MaxUnpooling2D(), pooled, before_pool)
     assert unpooled.shape == before_pool.shape
     assert np.count_nonzero(unpooled) == pooled.size
-    # Every value that was put somewhere stands where it came from.
+    # Every value is where it came from.
     placed = unpooled != 0
     np.testing.assert_array_equal(unpooled[placed], before_pool[placed])
 
