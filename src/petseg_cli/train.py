@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from petseg.experiment import Record
 from petseg_cli.data_source import Source
 from petseg_cli.options import (
     BatchSize,
@@ -71,6 +70,8 @@ def train(
 
     The same command goes on with a run that was killed, from its last finished epoch.
     """
+    from petseg.experiment import Record
+
     settings = {
         "model": model,
         "backbone": backbone,

@@ -1,5 +1,6 @@
 """The three loaders: Oxford-IIIT Pet, a folder of your own, and drawn pets."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Splits:
     val: tf.data.Dataset
     test: tf.data.Dataset
     class_names: tuple[str, ...]
+    ignore_class: int | None = None
 
 
 def load_pets(
@@ -83,7 +85,7 @@ def load_folder(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes in your masks instead."
         )
-    return _splits(examples, tuple(class_names), batching)
+    return dataclasses.replace(_splits(examples, tuple(class_names), batching), ignore_class=255)
 
 
 def synthetic_pets(

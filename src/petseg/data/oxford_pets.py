@@ -67,6 +67,18 @@ def border_as_pet(examples: tf.data.Dataset) -> tf.data.Dataset:
     return examples.map(merge, num_parallel_calls=tf.data.AUTOTUNE)
 
 
+def is_prepared(data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Returns whether Oxford-IIIT Pet can be read without a download."""
+    builder = tfds.builder("oxford_iiit_pet", data_dir=data_dir)
+    versions = Path(builder.data_path).parent.glob("3.*")
+    return builder.is_prepared() or any((v / "dataset_info.json").is_file() for v in versions)
+
+
+def pets_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Returns the folder where Oxford-IIIT Pet is, or where a download would put it."""
+    return Path(tfds.builder("oxford_iiit_pet", data_dir=data_dir).data_path).parent
+
+
 def prepared_builder(data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
     """The builder whose records are on the disk, after a download if they were not.
 
