@@ -48,19 +48,21 @@ def write_overlaid(
         import av
     except ImportError as error:
         raise ImportError('Videos need PyAV: pip install "petseg[video]"') from error
-    try:
-        with path.open("rb") as file, av.open(file) as source:
+    with path.open("rb") as file:
+        try:
+            source = av.open(file)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _unreadable(path, _reason(error)) from error
+        options = {"movflags": "faststart"}  # what says how long it is comes first
+        with source, av.open(str(target), "w", format="mp4", options=options) as written:
             if not source.streams.video:
                 raise _unreadable(path, "it has no pictures.")
-            with av.open(
-                str(target), "w", format="mp4", options={"movflags": "faststart"}
-            ) as written:
-                written.metadata["comment"] = comment
-                _copy(path, source, written, predictor, info, on_frame)
-    except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, ValueError):
-            raise
-        raise _unreadable(path, str(error)) from error
+            written.metadata["comment"] = comment
+            _copy(path, source, written, predictor, info, on_frame)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _unreadable(path: Path, reason: str) -> ValueError:
@@ -84,7 +86,7 @@ def _copy(
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = video.time_base  # frames need not come at one rate
     end: Any = None
-    for frames in _groups(_frames(source, video)):
+    for frames in _groups(_frames(path, source, video)):
         masks = predictor.masks(pixels for _, pixels in frames)
         for (frame, pixels), mask in zip(frames, masks, strict=True):
             if not stream.codec_context.is_open:
@@ -103,19 +105,23 @@ def _copy(
             on_frame(video.frames or None)
     if not stream.codec_context.is_open:
         raise _unreadable(path, "it has no pictures.")
-    if end is not None and _is_cut_off(video, end):
+    if end is not None and _is_cut_off(source, video, end):
         raise _unreadable(path, "it is cut off. Copy the video again.")
     written.mux(stream.encode())
 
 
-def _frames(source: Any, video: Any) -> Iterator[tuple[Any, "np.ndarray"]]:
+def _frames(path: Path, source: Any, video: Any) -> Iterator[tuple[Any, "np.ndarray"]]:
     """Yields each frame and its pixels, upright, with even sides as H.264 wants them."""
+    import av
     import numpy as np
 
-    for frame in source.decode(video):
-        pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-        height, width = (side - side % 2 for side in pixels.shape[:2])
-        yield frame, np.ascontiguousarray(pixels[:height, :width])
+    try:
+        for frame in source.decode(video):
+            pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+            height, width = (side - side % 2 for side in pixels.shape[:2])
+            yield frame, np.ascontiguousarray(pixels[:height, :width])
+    except av.error.FFmpegError as error:
+        raise _unreadable(path, _reason(error)) from error
 
 
 def _groups(frames: Iterator[tuple[Any, "np.ndarray"]]) -> Iterator[list[tuple[Any, "np.ndarray"]]]:
@@ -131,15 +137,30 @@ def _groups(frames: Iterator[tuple[Any, "np.ndarray"]]) -> Iterator[list[tuple[A
         yield group
 
 
-def _is_cut_off(video: Any, end: int) -> bool:
+def _is_cut_off(source: Any, video: Any, end: int) -> bool:
     """Returns whether the last frame comes long before the end that the header promises.
 
     Args:
-        video: The video stream.
+        source: The container.
+        video: Its video stream.
         end: Time of the last frame, in the stream's unit.
     """
-    if not video.duration or not video.average_rate:
+    promised = _promised_seconds(source, video)
+    if promised is None or not video.average_rate:
         return False
-    one_frame = 1 / (video.average_rate * video.time_base)
-    shown = end - (video.start_time or 0) + one_frame
-    return bool(shown + one_frame < WHOLE * video.duration)
+    shown = float((end - (video.start_time or 0)) * video.time_base + 2 / video.average_rate)
+    return shown < WHOLE * promised
+
+
+def _promised_seconds(source: Any, video: Any) -> float | None:
+    """Returns how long a video stream is by the header of its file, or None where that is unknown.
+
+    The length of the whole file counts only where there is no other stream: sound may be longer.
+    """
+    import av
+
+    if video.duration:
+        return float(video.duration * video.time_base)
+    if source.duration and len(source.streams) == 1:
+        return float(source.duration / av.time_base)
+    return None
