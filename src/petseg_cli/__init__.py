@@ -1,48 +1,69 @@
-"""The command line: arguments in, one call, text out.
+"""The command line, one module for each command.
 
-A package beside `petseg`, because importing `petseg` imports TensorFlow, and `--help` shall answer
-at once: commands import what they need when they run.
+It is a package beside `petseg`, because importing `petseg` imports TensorFlow and `--help` must
+answer at once: commands import what they need when they run.
 """
 
-import re
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from petseg_cli.data import data, models
-from petseg_cli.evaluate import evaluate, export
+from petseg_cli.data import data
+from petseg_cli.errors import is_expected, one_line
+from petseg_cli.evaluate import evaluate
+from petseg_cli.export import export
+from petseg_cli.models import models
 from petseg_cli.predict import predict
+from petseg_cli.streams import prepare_streams
 from petseg_cli.train import train
 
 app = typer.Typer(
-    help="Semantic segmentation on Keras 3: look at data, train, evaluate, predict, export.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 for command in (models, data, train, evaluate, predict, export):
     app.command()(command)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"petseg {version('petseg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def petseg(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Semantic segmentation on Keras 3: train, evaluate, predict and export."""
+
+
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs one command and exits: 0, 1 with one line on stderr, or 2 for wrong usage."""
+    """Runs one command and exits.
+
+    Args:
+        args: The arguments after the program's name. By default those of the process.
+
+    Raises:
+        SystemExit: Always, with status 0, with 1 after an error, which is one line on stderr, or
+            with 2 for wrong usage.
+    """
+    prepare_streams()
     try:
         app(args, prog_name="petseg")
     except Exception as error:
         if not is_expected(error):
             raise
-        sys.exit(f"petseg: error: {one_line(error)}")
-
-
-def is_expected(error: Exception) -> bool:
-    """Whether the library raised it about what it was given, and not by a mistake of its own."""
-    wraps_ours = type(error).__module__.startswith("tensorflow.")  # raised in a tf.data pipeline
-    return wraps_ours or isinstance(error, ValueError | OSError | KeyError | ImportError)
-
-
-def one_line(error: Exception) -> str:
-    """Its message, without the layers that TensorFlow wraps around one from inside tf.data."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    wrapped = re.search(r"Error: (.*?)\s*Traceback \(most recent call last\)", text, re.DOTALL)
-    return " ".join((wrapped[1] if wrapped else text).split())
+        typer.echo(f"petseg: error: {one_line(error)}", err=True)
+        sys.exit(1)

@@ -1,61 +1,95 @@
-"""Where a command's data comes from: the pets, drawn pets, or a folder."""
+"""Where a command's data comes from: its options, as a `petseg.data.source.DataSource`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import typer
+
+from petseg_cli.options import did_you_mean
+from petseg_cli.streams import printable, warn
+from petseg_cli.tensorflow_logging import quiet_import
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from petseg.data.source import DataSource
 
-    from petseg.data import Problem, Splits
-
-SYNTHETIC_EXAMPLES = 96
-SYNTHETIC_SEED = 0
+PETS, SYNTHETIC = "pets", "synthetic"
+DOWNLOAD = "800 MB"
 
 
-@dataclass(frozen=True)
-class Source:
-    """What `--data`, `--data-dir`, `--classes` and `--binary` say."""
+def data_source(
+    name: str,
+    data_dir: Path | None = None,
+    classes: Sequence[str] | None = None,
+    binary: bool = False,
+) -> "DataSource":
+    """Builds the source of data that options describe, once they were checked.
 
-    name: str
-    data_dir: Path | None = None
-    classes: Sequence[str] | None = None
-    binary: bool = False
+    Args:
+        name: `--data`: "pets", "synthetic" or a folder.
+        data_dir: `--data-dir`, or None.
+        classes: `--classes`, or None.
+        binary: `--binary`.
 
-    @property
-    def ignore_class(self) -> int | None:
-        """The label of no class: 255 in masks of one's own."""
-        return None if self.classes is None else 255
+    Returns:
+        The source. Nothing is read or downloaded yet.
 
-    def splits(self, **batching: Any) -> "Splits":
-        """The batches, as the loader of this source makes them."""
-        import petseg
+    Raises:
+        typer.BadParameter: If an option does not apply to this source.
+        FileNotFoundError: If there is no such source.
+    """
+    _check(name, data_dir, classes, binary)
+    with quiet_import():
+        from petseg.data.source import DataSource
+    return DataSource(name, data_dir, classes, binary)
 
-        if self.name == "pets":
-            return petseg.load_pets(data_dir=self.data_dir, binary=self.binary, **batching)
-        if self.name == "synthetic":
-            return petseg.synthetic_pets(SYNTHETIC_EXAMPLES, binary=self.binary, **batching)
-        return petseg.load_folder(
-            self.name, class_names=self.classes, binary=self.binary, **batching
+
+def announce_download(source: "DataSource") -> None:
+    """Says that reading a source starts a download, and how large it is, where that is so.
+
+    Args:
+        source: The source that is about to be read.
+    """
+    from petseg.data.oxford_pets import is_prepared, pets_folder
+
+    if source.name == PETS and not is_prepared(source.data_dir):
+        folder = printable(pets_folder(source.data_dir))
+        warn(f"Downloading Oxford-IIIT Pet ({DOWNLOAD}) to {folder}")
+
+
+def class_names_of(source: "DataSource") -> tuple[str, ...] | None:
+    """Returns the class names of a source without reading it.
+
+    Args:
+        source: The source.
+
+    Returns:
+        The names, or None for a folder without `--classes`.
+    """
+    from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES
+
+    if source.name in (PETS, SYNTHETIC):
+        return BINARY_CLASSES if source.binary else PET_CLASSES
+    return None if source.classes is None else tuple(source.classes)
+
+
+def _check(name: str, data_dir: Path | None, classes: Sequence[str] | None, binary: bool) -> None:
+    if classes is not None and name in (PETS, SYNTHETIC):
+        raise typer.BadParameter(
+            f"--data {name} has its own classes. Leave --classes out, or give a folder as --data.",
+            param_hint="--classes",
         )
-
-    def examples(self) -> "Mapping[str, tf.data.Dataset]":
-        """The examples of each split at their own sizes, with all classes."""
-        from petseg.data import folder_examples, pet_examples, synthetic_examples
-
-        if self.name == "pets":
-            return pet_examples(self.data_dir)
-        if self.name == "synthetic":
-            return synthetic_examples(SYNTHETIC_EXAMPLES, SYNTHETIC_SEED)
-        return folder_examples(self.name, self.classes)
-
-    def problems(self) -> "list[Problem]":
-        """Every bad file."""
-        from petseg.data import verify_folder, verify_pets
-
-        if self.name == "pets":
-            return verify_pets(data_dir=self.data_dir)
-        if self.name == "synthetic":
-            return []  # There are no files.
-        return verify_folder(self.name, class_names=self.classes)
+    if data_dir is not None and name != PETS:
+        raise typer.BadParameter(
+            f"It is for --data pets. Received: --data {printable(name)}.", param_hint="--data-dir"
+        )
+    if binary and classes is not None:
+        raise typer.BadParameter(
+            "It merges the border of Oxford-IIIT Pet into the pet. Leave it out with --classes.",
+            param_hint="--binary",
+        )
+    if name not in (PETS, SYNTHETIC) and not Path(name).expanduser().is_dir():
+        raise FileNotFoundError(
+            "--data must be pets, synthetic or a folder. "
+            f"Received: {printable(name)}.{did_you_mean(name, (PETS, SYNTHETIC))}"
+        )

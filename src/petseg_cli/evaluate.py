@@ -1,92 +1,85 @@
-"""`petseg evaluate` and `petseg export`: a trained model at work."""
+"""`petseg evaluate`: the scores of a model on a test split."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from petseg.experiment import trained_size
-from petseg_cli.data_source import Source
+from petseg_cli.data_source import announce_download, class_names_of, data_source
+from petseg_cli.model_loading import DEFAULT_MODEL, LoadedModel, check_model, load_model
 from petseg_cli.options import (
     BatchSize,
     Binary,
     Classes,
     Data,
     DataDir,
-    ImageSize,
-    ModelFile,
+    ModelImageSize,
+    check_can_write,
 )
-from petseg_cli.predict import load
-from petseg_cli.tensorflow_logging import quiet_import
+from petseg_cli.streams import printable, warn
 
 
 def evaluate(
-    model: ModelFile,
-    data: Data = "pets",
-    data_dir: DataDir = None,
-    classes: Classes = None,
-    binary: Binary = False,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = 32,
-    json: Annotated[
-        Path | None, typer.Option(metavar="OUT.json", help="Write the figures here too.")
-    ] = None,
-) -> None:
-    """Score a model on the whole test split."""
-    with quiet_import():
-        import petseg
-
-    network = load(model)
-    source = Source(data, data_dir, classes, binary)
-    image_size = image_size or trained_size(model) or (224, 224)
-    splits = source.splits(image_size=image_size, batch_size=batch_size)
-    result = petseg.evaluate(network, splits.test, class_names=splits.class_names)
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        result.to_json(json)
-    Console().print(result)
-
-
-def export(
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT",
-            help="FILE.onnx, FILE.tflite, FILE.xml (OpenVINO) or FOLDER (SavedModel).",
-        ),
-    ],
     model: Annotated[
         Path | None,
-        typer.Option(
-            metavar="MODEL.keras",
-            help="A model that was trained and saved. By default the U-Net for pets that comes "
-            "with petseg.",
+        typer.Argument(
+            metavar="MODEL", help=f"A saved or exported model. Default: {DEFAULT_MODEL}."
         ),
     ] = None,
-    quantize: Annotated[
-        str | None, typer.Option(metavar="float16|int8", help="Smaller, for LiteRT alone.")
-    ] = None,
-    argmax: Annotated[
-        bool, typer.Option("--argmax", help="Give classes in place of logits.")
-    ] = False,
     data: Data = "pets",
     data_dir: DataDir = None,
     classes: Classes = None,
     binary: Binary = False,
-    image_size: ImageSize = None,
+    image_size: ModelImageSize = None,
+    batch_size: BatchSize = 32,
+    json: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="Write the scores to this file too.")
+    ] = None,
 ) -> None:
-    """Write a model for another runtime, once the two agree.
+    """Evaluate a model on a whole test split."""
+    check_can_write(json, "--json")
+    check_model(model)
+    source = data_source(data, data_dir, classes, binary)
+    loaded = load_model(model)
+    names = class_names_of(source)
+    if names is not None:
+        _check_classes(loaded, names)
+    size = loaded.size_for(image_size)
 
-    int8 is calibrated and scored on the validation split of --data.
+    from rich.console import Console
+
+    import petseg
+
+    announce_download(source)
+    splits = source.splits(image_size=size, batch_size=batch_size)
+    typer.echo(
+        f"Evaluating {loaded.name} on the test split of {printable(data)} "
+        f"at {size[0]} x {size[1]} pixels"
+    )
+    scores = petseg.evaluate(loaded.model, splits.test, class_names=splits.class_names)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        scores.to_json(json)
+    Console().print(scores)
+
+
+def _check_classes(loaded: LoadedModel, names: tuple[str, ...]) -> None:
+    """Refuses a dataset with other classes than those of the model.
+
+    Args:
+        loaded: The model.
+        names: The class names of the dataset.
+
+    Raises:
+        ValueError: If the number of classes differs, or the same names come in another order.
     """
-    with quiet_import():
-        import petseg
-
-    network = petseg.unet(weights="pets") if model is None else load(model)
-    calibration = None
-    if quantize == "int8":
-        size = image_size or (trained_size(model) if model else None) or (224, 224)
-        calibration = Source(data, data_dir, classes, binary).splits(image_size=size).val
-    petseg.export(network, out, quantize=quantize, calibration=calibration, argmax=argmax)
-    typer.echo(f"Written and checked: {out}")
+    known = loaded.info.class_names
+    same = len(names) == len(known) and (set(names) != set(known) or names == known)
+    if not same:
+        raise ValueError(
+            f"The dataset must have the classes of {loaded.name}: {', '.join(known)}. "
+            f"Received: {', '.join(names)}."
+        )
+    has_names = known != tuple(map(str, range(len(known))))
+    if has_names and names != known:
+        warn(f"The classes of {loaded.name} are called {', '.join(known)}.")

@@ -1,6 +1,7 @@
-"""The options that several commands share, and how their text is read."""
+"""The options that several commands share, how their text is read, and checks of files to write."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,16 +11,22 @@ import typer
 
 def parse_size(text: str) -> tuple[int, int]:
     """Reads "128" or "128x160" as (height, width)."""
-    height, _, width = text.partition("x")
+    height, _, width = text.lower().partition("x")
     try:
-        return int(height), int(width or height)
+        size = int(height), int(width or height)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no size like 128 or 128x160.") from None
+        size = 0, 0
+    if min(size) < 1:
+        raise typer.BadParameter(f"{text!r} is not a size such as 128 or 128x160.")
+    return size
 
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Reads "cat, dog" as its parts."""
-    return tuple(part.strip() for part in text.split(","))
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names) or len(set(names)) != len(names) or len(names) < 2:
+        raise typer.BadParameter(f"{text!r} is not two or more different names such as cat,dog.")
+    return names
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
@@ -27,38 +34,82 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} are no numbers like 1,1,2.5.") from None
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,1,2.5.") from None
 
 
-# `Any` where typer shall leave the type to the parser.
+# The type is `Any` where the parser decides on it.
 Data = Annotated[
     str,
-    typer.Option("--data", "--source", help="pets, synthetic, or a folder of images and masks."),
+    typer.Option(
+        "--data",
+        "--source",
+        metavar="DATA",
+        help="pets, synthetic, or a folder of images and masks.",
+    ),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Where tensorflow_datasets keeps the pets, or shall put them.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Where tensorflow_datasets keeps Oxford-IIIT Pet."),
 ]
 Classes = Annotated[
     Any,
-    typer.Option(parser=parse_names, metavar="A,B,...", help="The classes in a folder's masks."),
+    typer.Option(
+        parser=parse_names,
+        metavar="A,B,...",
+        help="Class names of a folder's masks, in the order of the labels.",
+    ),
 ]
-Binary = Annotated[bool, typer.Option("--binary", help="Two classes: the border counts as pet.")]
+Binary = Annotated[
+    bool, typer.Option("--binary", help="Two classes of pets: the border counts as pet.")
+]
 ImageSize = Annotated[
     Any,
     typer.Option(
         parser=parse_size,
-        metavar="HEIGHT[xWIDTH]",
-        help="What the network sees. By default what it was trained on.",
+        metavar="H[xW]",
+        help="Height and width at which the model sees images, in pixels.",
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images a batch.")]
-ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL.keras", help="A model that was trained and saved.")
+# The same, where there is a model that knows its size.
+ModelImageSize = Annotated[
+    Any,
+    typer.Option(
+        parser=parse_size,
+        metavar="H[xW]",
+        help="Height and width at which the model sees images, in pixels. Default: the size it "
+        "was trained at.",
+    ),
 ]
+BatchSize = Annotated[int, typer.Option(min=1, metavar="N", help="Images in a batch.")]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Suggests what looks like `name`: a sentence that begins with a space, or nothing."""
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to tell someone whose `name` is not `known`."""
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{name!r} is none of {', '.join(known)}.{hint}"
+    """Returns a sentence for someone whose `name` is not `known`."""
+    known = list(known)
+    return f"{name!r} is not one of {', '.join(known)}.{did_you_mean(name, known)}"
+
+
+def check_can_write(path: Path | None, option: str) -> None:
+    """Refuses a file that could not be written, before any work is done for it.
+
+    Args:
+        path: The file, or None where the option is not given.
+        option: The option's name.
+
+    Raises:
+        typer.BadParameter: If the path is a folder, or its folder cannot be made or written to.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder.", param_hint=option)
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        reason = "cannot be written to" if folder.is_dir() else "is not a folder"
+        raise typer.BadParameter(f"{folder} {reason}.", param_hint=option)

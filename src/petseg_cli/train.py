@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from petseg.experiment import Record
-from petseg_cli.data_source import Source
+from petseg_cli.data_source import data_source
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -71,6 +69,10 @@ def train(
 
     The same command goes on with a run that was killed, from its last finished epoch.
     """
+    from rich.console import Console
+
+    from petseg.experiment import Record
+
     settings = {
         "model": model,
         "backbone": backbone,
@@ -101,16 +103,16 @@ def train(
     if model not in petseg.MODELS:
         raise typer.BadParameter(nearest(model, petseg.MODELS), param_hint="MODEL")
     keras.utils.set_random_seed(seed)
-    source = Source(data, data_dir, classes, binary)
+    source = data_source(data, data_dir, classes, binary)
     splits = source.splits(image_size=image_size, batch_size=batch_size, seed=seed)
     network = petseg.MODELS[model](
         len(splits.class_names),
         backbone=backbone,
         weights=None if weights == "none" else weights,
         class_names=splits.class_names,
-        ignore_class=source.ignore_class,
+        ignore_class=None,
     )
-    _compile(network, optimizer, loss, class_weights, source.ignore_class)
+    _compile(network, optimizer, loss, class_weights, None)
     record.begin()
     history = petseg.finetune(
         network,

@@ -1,95 +1,166 @@
 """Videos with the masks of their frames laid over."""
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress
-
-from petseg.experiment import transparent_class
+from petseg_cli.streams import printable
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from petseg import ModelInfo
     from petseg_runtime.predictor import Predictor
 
-VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+# Frames are predicted together up to this number, and up to this number of pixels.
+FRAMES_AT_ONCE = 32
+PIXELS_AT_ONCE = 2**26
 
-
-def is_video(path: Path) -> bool:
-    """Whether its name says so."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+# A video is cut off when its frames end before this part of the time that its header promises.
+# Containers round that time.
+WHOLE = 0.9
 
 
 def write_overlaid(
     path: Path,
     target: Path,
-    predicts: "Predictor",
-    class_names: tuple[str, ...],
-    progress: Progress,
+    predictor: "Predictor",
+    info: "ModelInfo",
+    *,
+    comment: str = "",
+    on_frame: Callable[[int | None], None] = lambda _total: None,
 ) -> None:
-    """Writes an MP4 (H.264, no sound) of the video with each frame's mask laid over it.
+    """Writes an MP4 (H.264, no sound) of a video with the mask of each frame laid over it.
 
-    Raises `ImportError` when PyAV is not installed, `ValueError` when the file is no video.
+    Args:
+        path: The video.
+        target: The file to write.
+        predictor: Predicts the masks.
+        info: The record of the model.
+        comment: A comment to keep in the file.
+        on_frame: Called after each frame, with the number of frames where that is known.
+
+    Raises:
+        ImportError: If PyAV is not installed.
+        ValueError: If the file is not a video, or is cut off.
     """
     try:
         import av
     except ImportError as error:
-        raise ImportError('Videos need PyAV: pip install "petseg[video]".') from error
-    try:
-        source = av.open(str(path))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a video: {error}") from error
-    with source:
-        if not source.streams.video:
-            raise ValueError(f"{path} cannot be read as a video: it has no pictures.")
-        _copy_overlaid(path, source, target, predicts, class_names, progress)
+        raise ImportError('Videos need PyAV: pip install "petseg[video]"') from error
+    with path.open("rb") as file:
+        try:
+            source = av.open(file)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _unreadable(path, _reason(error)) from error
+        options = {"movflags": "faststart"}  # what says how long it is comes first
+        with source, av.open(str(target), "w", format="mp4", options=options) as written:
+            if not source.streams.video:
+                raise _unreadable(path, "it has no pictures.")
+            written.metadata["comment"] = comment
+            _copy(path, source, written, predictor, info, on_frame)
 
 
-def _copy_overlaid(
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _unreadable(path: Path, reason: str) -> ValueError:
+    return ValueError(f"{printable(path)} cannot be read as a video: {reason}")
+
+
+def _copy(
     path: Path,
     source: Any,
-    target: Path,
-    predicts: "Predictor",
-    class_names: tuple[str, ...],
-    progress: Progress,
+    written: Any,
+    predictor: "Predictor",
+    info: "ModelInfo",
+    on_frame: Callable[[int | None], None],
 ) -> None:
     import av
-    import numpy as np
 
-    from petseg.atomic_files import whole_file
     from petseg_runtime import overlay
 
     video = source.streams.video[0]
-    transparent = transparent_class(class_names)
-    waiting: deque[tuple[Any, Any, np.ndarray]] = deque()
-    task = progress.add_task(path.name, total=video.frames or None)
-
-    def frames() -> "Iterator[np.ndarray]":
-        try:
-            for frame in source.decode(video):
-                pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                height, width = (side - side % 2 for side in pixels.shape[:2])  # as H.264 wants
-                pixels = np.ascontiguousarray(pixels[:height, :width])
-                waiting.append((frame.pts, frame.time_base, pixels))
-                yield pixels
-        except av.error.FFmpegError as error:
-            raise ValueError(f"{path} cannot be read as a video: {error}") from error
-
-    with whole_file(target) as part, av.open(str(part), "w", format="mp4") as written:
-        stream = written.add_stream("libx264", rate=video.average_rate, options={"crf": "20"})
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = video.time_base  # frames need not come at one rate
-        for mask in predicts.masks(frames()):
-            pts, time_base, pixels = waiting.popleft()
+    stream = written.add_stream("libx264", rate=video.average_rate, options={"crf": "20"})
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = video.time_base  # frames need not come at one rate
+    end: Any = None
+    for frames in _groups(_frames(path, source, video)):
+        masks = predictor.masks(pixels for _, pixels in frames)
+        for (frame, pixels), mask in zip(frames, masks, strict=True):
             if not stream.codec_context.is_open:
                 stream.height, stream.width = mask.shape
-            laid_over = overlay(pixels, mask, transparent=transparent, legend=class_names)
+            laid_over = overlay(
+                pixels,
+                mask,
+                class_names=info.class_names,
+                ignore_class=info.ignore_class,
+                legend=True,
+            )
             new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")
-            new.pts, new.time_base = pts, time_base
+            new.pts, new.time_base = frame.pts, frame.time_base
             written.mux(stream.encode(new))
-            progress.advance(task)
-        if not stream.codec_context.is_open:
-            raise ValueError(f"{path} cannot be read as a video: it has no pictures.")
-        written.mux(stream.encode())
+            end = frame.pts
+            on_frame(video.frames or None)
+    if not stream.codec_context.is_open:
+        raise _unreadable(path, "it has no pictures.")
+    if end is not None and _is_cut_off(source, video, end):
+        raise _unreadable(path, "it is cut off. Copy the video again.")
+    written.mux(stream.encode())
+
+
+def _frames(path: Path, source: Any, video: Any) -> Iterator[tuple[Any, "np.ndarray"]]:
+    """Yields each frame and its pixels, upright, with even sides as H.264 wants them."""
+    import av
+    import numpy as np
+
+    try:
+        for frame in source.decode(video):
+            pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+            height, width = (side - side % 2 for side in pixels.shape[:2])
+            yield frame, np.ascontiguousarray(pixels[:height, :width])
+    except av.error.FFmpegError as error:
+        raise _unreadable(path, _reason(error)) from error
+
+
+def _groups(frames: Iterator[tuple[Any, "np.ndarray"]]) -> Iterator[list[tuple[Any, "np.ndarray"]]]:
+    """Gathers frames to predict together: as many as fit the memory."""
+    group: list[tuple[Any, np.ndarray]] = []
+    for frame, pixels in frames:
+        group.append((frame, pixels))
+        most = max(1, PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
+        if len(group) >= min(FRAMES_AT_ONCE, most):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_cut_off(source: Any, video: Any, end: int) -> bool:
+    """Returns whether the last frame comes long before the end that the header promises.
+
+    Args:
+        source: The container.
+        video: Its video stream.
+        end: Time of the last frame, in the stream's unit.
+    """
+    promised = _promised_seconds(source, video)
+    if promised is None or not video.average_rate:
+        return False
+    shown = float((end - (video.start_time or 0)) * video.time_base + 2 / video.average_rate)
+    return shown < WHOLE * promised
+
+
+def _promised_seconds(source: Any, video: Any) -> float | None:
+    """Returns how long a video stream is by the header of its file, or None where that is unknown.
+
+    The length of the whole file counts only where there is no other stream: sound may be longer.
+    """
+    import av
+
+    if video.duration:
+        return float(video.duration * video.time_base)
+    if source.duration and len(source.streams) == 1:
+        return float(source.duration / av.time_base)
+    return None

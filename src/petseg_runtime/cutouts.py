@@ -42,6 +42,10 @@ def cutout(
             "`background` must be the index of a class, or `class_names` must hold one called "
             f"'background'. Received: class_names={tuple(class_names)!r}."
         )
-    photo = np.rint(checked_pixels(image, "image", ranks=(3,))).astype(np.uint8)
-    alpha = np.where(classes_of(mask, photo) == background, 0, 255).astype(np.uint8)
-    return np.dstack([photo, alpha])
+    photo = checked_pixels(image, "image", ranks=(3,))
+    classes = classes_of(mask, photo)
+    rgba = np.empty((*classes.shape, 4), np.uint8)
+    rgba[..., :3] = photo if photo.dtype == np.uint8 else np.rint(photo)
+    rgba[..., 3] = 255
+    rgba[..., 3][classes == background] = 0
+    return rgba

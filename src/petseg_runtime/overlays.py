@@ -10,6 +10,9 @@ from petseg_runtime.image_io import checked_pixels
 from petseg_runtime.model_info import background_of
 from petseg_runtime.palette import IGNORED, PALETTE, class_colours
 
+# Images are coloured in strips of rows of about this number of pixels, which bounds the memory.
+STRIP_PIXELS = 2**20
+
 
 def overlay(
     image: np.ndarray,
@@ -48,14 +51,14 @@ def overlay(
         >>> info = petseg.model_info(model)
         >>> picture = petseg.overlay(photo, mask, class_names=info.class_names, legend=True)
     """
-    photo = checked_pixels(image, "image", ranks=(3,)).astype(np.float32)
+    photo = checked_pixels(image, "image", ranks=(3,))
     classes = classes_of(mask, photo)
     opacity = validation.fraction("opacity", opacity, closed=True)
-    ignored = np.zeros(classes.shape, bool) if ignore_class is None else classes == ignore_class
     names = tuple(class_names)
     if background is None:
         background = background_of(names)
-    greatest = int(classes[~ignored].max(initial=0))
+    strips = _strips(classes.shape)
+    greatest = max(_greatest(classes[rows], ignore_class) for rows in strips)
     if names and greatest >= len(names):
         raise ValueError(
             f"`mask` must hold classes below {len(names)}, the number of `class_names`"
@@ -67,16 +70,20 @@ def overlay(
     palette = np.array(colours, np.float32)
     if palette.ndim != 2 or palette.shape[1] != 3:
         raise ValueError(f"`colours` must be RGB triples. Received: {colours!r}.")
-    weight = np.full(classes.shape, opacity, np.float32)
-    if contour:
-        thickness = max(1, round(min(classes.shape) / 250))
-        weight[boundary_pixels(classes[np.newaxis], reach=thickness)[0]] = 1
-    if background is not None:
-        weight[classes == background] = 0
-    colour = palette[np.where(ignored, 0, classes) % len(palette)]
-    colour[ignored], weight[ignored] = IGNORED, 0.85 * _hatch(classes.shape)[ignored]
-    blend = photo + (colour - photo) * weight[..., np.newaxis]
-    pixels = np.rint(blend).astype(np.uint8)
+    thickness = max(1, round(min(classes.shape) / 250)) if contour else 0
+    pixels = np.empty(photo.shape, np.uint8)
+    for rows in strips:
+        colour = palette[classes[rows] % len(palette)]
+        weight = np.full(colour.shape[:2], opacity, np.float32)
+        weight[_contours(classes, rows, thickness)] = 1
+        if background is not None:
+            weight[classes[rows] == background] = 0
+        if ignore_class is not None:
+            ignored = classes[rows] == ignore_class
+            colour[ignored] = IGNORED
+            weight[ignored] = 0.85 * _hatch(classes.shape, rows)[ignored]
+        bare = photo[rows].astype(np.float32)
+        pixels[rows] = np.rint(bare + (colour - bare) * weight[..., np.newaxis])
     if not legend:
         return pixels
     entries = [
@@ -115,10 +122,30 @@ def boundary_pixels(
     return boundary
 
 
-def _hatch(shape: tuple[int, ...]) -> np.ndarray:
-    """Diagonal lines `(H, W)`: 1 on a line, 0.3 between."""
+def _strips(shape: tuple[int, ...]) -> list[slice]:
+    """Divides the rows of `(H, W)` into strips of about `STRIP_PIXELS`."""
+    step = max(1, STRIP_PIXELS // shape[1])
+    return [slice(top, min(top + step, shape[0])) for top in range(0, shape[0], step)]
+
+
+def _greatest(classes: np.ndarray, ignore_class: int | None) -> int:
+    counted = classes if ignore_class is None else classes[classes != ignore_class]
+    return int(counted.max(initial=0))
+
+
+def _contours(classes: np.ndarray, rows: slice, thickness: int) -> np.ndarray:
+    """Marks the outlines of the regions in some rows of `(H, W)`; none where thickness is 0."""
+    if not thickness:
+        return np.zeros(classes[rows].shape, bool)
+    top, bottom = max(0, rows.start - thickness), rows.stop + thickness
+    marks = boundary_pixels(classes[np.newaxis, top:bottom], reach=thickness)[0]
+    return marks[rows.start - top :][: rows.stop - rows.start]
+
+
+def _hatch(shape: tuple[int, ...], rows: slice) -> np.ndarray:
+    """Draws diagonal lines over some rows of `(H, W)`: 1 on a line, 0.3 between."""
     period = max(6, round(min(shape) / 30))
-    diagonal = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % period
+    diagonal = np.add.outer(np.arange(rows.start, rows.stop), np.arange(shape[1])) % period
     return np.where(diagonal < period / 3, 1.0, 0.3).astype(np.float32)
 
 
@@ -150,16 +177,19 @@ def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[str, tuple[int, ...
     """Draws a line for each class into the lower left corner, in a size that fits the image."""
     if not entries:
         return pixels
-    picture = Image.fromarray(pixels)
-    fitting = int(picture.height / (1.4 * len(entries) + 1.8))
-    size = max(6, min(round(min(picture.size) / 24), fitting))
+    height, width = pixels.shape[:2]
+    fitting = int(height / (1.4 * len(entries) + 1.8))
+    size = max(6, min(round(min(height, width) / 24), fitting))
     font = ImageFont.load_default(size)
     line, rim = round(1.4 * size), round(0.6 * size)
-    width = max(round(font.getlength(name)) for name, _ in entries) + 2 * rim + line
-    height = line * len(entries) + rim
-    left, top = rim, picture.height - height - rim
+    box_width = max(round(font.getlength(name)) for name, _ in entries) + 2 * rim + line
+    box_height = line * len(entries) + rim
+    # Only the corner becomes a Pillow image. Letters may reach over the edge of the panel.
+    corner = pixels[max(0, height - box_height - rim - size) :, : rim + box_width + 2 * size]
+    picture = Image.fromarray(corner)
+    left, top = rim, picture.height - box_height - rim
     panel = Image.new("L", picture.size, 0)
-    box = (left, top, left + width, top + height)
+    box = (left, top, left + box_width, top + box_height)
     ImageDraw.Draw(panel).rounded_rectangle(box, radius=rim // 2, fill=215)
     picture.paste((255, 255, 255), mask=panel)
     draw = ImageDraw.Draw(picture)
@@ -168,4 +198,5 @@ def _with_legend(pixels: np.ndarray, entries: Sequence[tuple[str, tuple[int, ...
         x = left + rim
         draw.rectangle((x, y - size // 3, x + 2 * size // 3, y + size // 3), fill=colour)
         draw.text((x + line, y), name, font=font, fill=(43, 47, 54), anchor="lm")
-    return np.asarray(picture)
+    corner[:] = np.asarray(picture)
+    return pixels

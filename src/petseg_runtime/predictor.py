@@ -27,6 +27,13 @@ LONGEST_SIDE = 8 * SHORTER_SIDE  # bounds the memory for images much longer than
 IMAGES_AT_ONCE = 32
 PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
 
+# Bounds on the memory for one large image: pixels of a mask that are computed at once, and bytes of
+# the logits that may be held.
+STRIP_PIXELS = 2**22
+MOST_LOGIT_BYTES = 2**31
+
+NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -184,25 +191,38 @@ class Predictor:
         for index, item in enumerate(waiting):
             alike.setdefault(item.seen.shape, []).append(index)
         outputs: dict[int, np.ndarray] = {}
-        for indices in alike.values():
+        for indices in alike.values() if self.tile is None else ():
             batch = np.stack([waiting[index].seen for index in indices]).astype(np.float32)
-            outputs |= zip(indices, self._outputs(batch), strict=True)
+            outputs |= zip(indices, self._averaged(batch), strict=True)
         for index, item in enumerate(waiting):
-            yield to_mask(outputs.pop(index), item.size, self.mask_dtype)
+            if self.tile is not None:
+                mask = self._tiled_mask(item.seen, item.size, self.tile)
+            else:
+                mask = to_mask(outputs.pop(index), item.size, self.mask_dtype)
+            item.seen = NO_IMAGE  # it may be large, and the caller may take long
+            yield mask
 
     def _seen_size(self, size: Sequence[int]) -> list[int]:
         """Returns the size at which the model sees an image of `size`."""
         if self.tile is not None:
             wanted = self.image_size or size
             scale = max(1, self.tile / min(wanted))
-            return [round(scale * side) for side in wanted]
+            seen = [round(scale * side) for side in wanted]
+            self._check_logits_fit(seen, size)
+            return seen
         wanted = self.image_size or self.info.image_size or _scaled(size)
         return [own or side for own, side in zip(self.input_size, wanted, strict=True)]
 
-    def _outputs(self, images: np.ndarray) -> np.ndarray:
-        if self.tile is None:
-            return self._averaged(images)
-        return np.stack([self._tiled(image, self.tile) for image in images])
+    def _check_logits_fit(self, seen: Sequence[int], size: Sequence[int]) -> None:
+        """Refuses an image whose logits, all of which are needed to resize them, are too large."""
+        num_bytes = 4 * seen[0] * seen[1] * self.info.num_classes
+        if list(seen) != list(size) and num_bytes > MOST_LOGIT_BYTES:
+            raise ValueError(
+                f"`tile` and `image_size` must keep the logits of an image below "
+                f"{MOST_LOGIT_BYTES / 1e9:.1f} GB. Received: an image of {size[0]} x {size[1]} "
+                f"pixels, which the model would see at {seen[0]} x {seen[1]}, with "
+                f"{num_bytes / 1e9:.1f} GB of logits. Choose a smaller tile or no tile."
+            )
 
     def _averaged(self, images: np.ndarray) -> np.ndarray:
         outputs = np.asarray(self.model(images))
@@ -211,32 +231,65 @@ class Predictor:
         mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
         return (outputs + mirrored[:, :, ::-1]) / 2
 
-    def _tiled(self, image: np.ndarray, tile: int) -> np.ndarray:
-        """Logits from squares that overlap by half, each weighed less towards its rim."""
+    def _tiled_mask(self, image: np.ndarray, size: Sequence[int], tile: int) -> np.ndarray:
+        """Predicts the mask of an image in tiles.
+
+        Args:
+            image: The image as the model sees it, `(H, W, 3)`.
+            size: (height, width) of the mask.
+            tile: Side of the tiles in pixels.
+
+        Returns:
+            The mask.
+        """
+        if image.shape[:2] != tuple(size):
+            logits = np.concatenate(list(self._tiled_logits(image, tile)))
+            return to_mask(logits, size, self.mask_dtype)
+        bands = self._tiled_logits(image, tile)
+        return np.concatenate([to_mask(b, b.shape[:2], self.mask_dtype) for b in bands])
+
+    def _tiled_logits(self, image: np.ndarray, tile: int) -> Iterator[np.ndarray]:
+        """Yields the logits of an image in bands of whole rows, from top to bottom.
+
+        The tiles are squares that overlap by half or more, each weighted down towards its edges.
+        """
         height, width = image.shape[:2]
-        corners = [(y, x) for y in _starts(height, tile) for x in _starts(width, tile)]
         rise = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
         window = np.outer(rise, rise)[..., np.newaxis]
-        total: Any = None
-        weight = np.zeros((height, width, 1), np.float32)
+        total = np.zeros((tile, width, self.info.num_classes), np.float32)
+        weight = np.zeros((tile, width, 1), np.float32)
+        top = 0  # of the rows that `total` holds
+        for y, x, logits in self._tiles(image, tile):
+            if y > top:  # the tiles come in rows: no later one reaches above this one
+                done = y - top
+                yield total[:done] / weight[:done]
+                for held in (total, weight):
+                    held[:-done] = held[done:].copy()
+                    held[-done:] = 0
+                top = y
+            total[:, x : x + tile] += window * logits
+            weight[:, x : x + tile] += window
+        yield total[: height - top] / weight[: height - top]
+
+    def _tiles(self, image: np.ndarray, tile: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yields the top, the left and the logits of each tile, row by row."""
+        height, width = image.shape[:2]
+        corners = [(y, x) for y in _starts(height, tile) for x in _starts(width, tile)]
         step = max(1, PIXELS_AT_ONCE // tile**2)
         for begin in range(0, len(corners), step):
             some = corners[begin : begin + step]
             squares = np.stack([image[y : y + tile, x : x + tile] for y, x in some])
-            for (y, x), logits in zip(some, self._averaged(squares), strict=True):
-                if total is None:
-                    total = np.zeros((height, width, logits.shape[-1]), np.float32)
-                total[y : y + tile, x : x + tile] += window * logits
-                weight[y : y + tile, x : x + tile] += window
-        return total / weight
+            outputs = self._averaged(squares.astype(np.float32))
+            for (y, x), logits in zip(some, outputs, strict=True):
+                yield y, x, logits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Waiting:
     """An image that waits for the model: as the model sees it, and its own size."""
 
     path: Path | None
-    seen: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    seen: np.ndarray = field(default_factory=lambda: NO_IMAGE)
     size: tuple[int, ...] = (0, 0)
     error: Exception | None = None
 
@@ -295,8 +348,8 @@ def to_mask(
 ) -> np.ndarray:
     """Turns the model's output for one image into a mask.
 
-    Logits are resized before the classes are compared, class by class: all logits of a large photo
-    at once would fill the memory.
+    Logits are resized before the classes are compared, class by class and in strips of columns: all
+    logits of a large photo at once would fill the memory.
 
     Args:
         output: Logits `(h, w, num_classes)`, or classes `(h, w)`, which are resized by nearest
@@ -307,14 +360,36 @@ def to_mask(
     Returns:
         The mask.
     """
+    height, width = int(size[0]), int(size[1])
     if output.ndim == 2:
-        classes = Image.fromarray(output.astype(np.int32))
-        resized = classes.resize((size[1], size[0]), Image.Resampling.NEAREST)
-        return np.asarray(resized).astype(dtype)
-    mask = np.zeros(size, dtype)
-    greatest = np.full(size, -np.inf, np.float32)
-    for index in range(output.shape[-1]):
-        plane = resize(output[..., index], size)
-        np.copyto(mask, index, where=plane > greatest)
-        np.maximum(greatest, plane, out=greatest)
+        rows = _nearest(output.shape[0], height)
+        return output.astype(dtype)[rows][:, _nearest(output.shape[1], width)]
+    mask = np.empty((height, width), dtype)
+    step = max(1, STRIP_PIXELS // height)
+    for left in range(0, width, step):
+        columns = slice(left, min(left + step, width))
+        mask[:, columns] = _classes_in(output, columns, (height, width), dtype)
     return mask
+
+
+def _classes_in(
+    output: np.ndarray, columns: slice, size: tuple[int, int], dtype: type[np.unsignedinteger[Any]]
+) -> np.ndarray:
+    """Computes some columns of the mask that `to_mask` makes of logits."""
+    shape = size[0], columns.stop - columns.start
+    classes = np.zeros(shape, dtype)
+    greatest = np.full(shape, -np.inf, np.float32)
+    for index in range(output.shape[-1]):
+        # Pillow resizes the rows first, then each column by itself: columns that are resized apart
+        # are the same, to the bit.
+        wide = resize(output[..., index], (output.shape[0], size[1]))
+        plane = resize(wide[:, columns], shape)
+        np.copyto(classes, index, where=plane > greatest)
+        np.maximum(greatest, plane, out=greatest)
+    return classes
+
+
+def _nearest(length: int, new_length: int) -> np.ndarray:
+    """Returns the positions that Pillow takes when it resizes `length` values by nearest."""
+    positions = Image.fromarray(np.arange(length, dtype=np.int32)[np.newaxis])
+    return np.asarray(positions.resize((new_length, 1), Image.Resampling.NEAREST))[0]

@@ -1,0 +1,81 @@
+"""Errors as one line that speaks of options."""
+
+import re
+
+from petseg_cli.streams import printable
+
+# The option that sets an argument of the library, where the two have different names.
+OPTIONS = {
+    "class_names": "--classes",
+    "root": "--data",
+    "calibration": "--data",
+}
+SAME_NAME = (
+    "argmax",
+    "backbone",
+    "batch_size",
+    "binary",
+    "class_weights",
+    "data_dir",
+    "epochs",
+    "frozen_epochs",
+    "image_size",
+    "learning_rate",
+    "loss",
+    "optimizer",
+    "quantize",
+    "seed",
+    "tile",
+    "tta",
+    "weights",
+)
+OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in SAME_NAME}
+
+# What is raised about the input, and not by a fault in the program.
+EXPECTED = (ValueError, OSError, KeyError, ImportError, MemoryError)
+
+# An argument in an error, such as `image_size` or `weights='pets'`.
+ARGUMENT = re.compile(r"`(\w+)(?:=['\"]?([^`'\"]*)['\"]?)?`")
+
+
+def is_expected(error: Exception) -> bool:
+    """Returns whether an error is about the input, and not a fault in the program."""
+    is_from_pipeline = type(error).__module__.startswith("tensorflow.")  # wraps one of ours
+    return is_from_pipeline or isinstance(error, EXPECTED)
+
+
+def one_line(error: Exception) -> str:
+    """Returns the message of an error in one line, with options in place of arguments.
+
+    Args:
+        error: The error. The text that TensorFlow puts around an error from inside a `tf.data`
+            pipeline is removed.
+
+    Returns:
+        One line of text.
+    """
+    if isinstance(error, MemoryError):
+        return f"Not enough memory. {error}".strip()
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    wrapped = re.search(r"Error: (.*?)\s*Traceback \(most recent call last\)", text, re.DOTALL)
+    text = " ".join((wrapped[1] if wrapped else text).split()) or type(error).__name__
+    return printable(in_options(text))
+
+
+def in_options(text: str) -> str:
+    """Replaces the names of Python arguments by those of options.
+
+    Args:
+        text: A message of the library, such as "`class_names` must hold 3 names."
+
+    Returns:
+        The same message about options, such as "--classes must hold 3 names."
+    """
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in OPTIONS:
+            return match[0]
+        return OPTIONS[name] if value in (None, "", "True") else f"{OPTIONS[name]} {value}"
+
+    return ARGUMENT.sub(option, text)

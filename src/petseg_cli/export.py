@@ -1,0 +1,179 @@
+"""`petseg export`: a model in the format of another runtime."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from petseg_cli.data_source import announce_download, data_source
+from petseg_cli.model_loading import DEFAULT_MODEL, check_model, load_model
+from petseg_cli.options import Binary, Classes, DataDir, ModelImageSize
+from petseg_cli.streams import printable
+from petseg_cli.tensorflow_logging import quiet_stderr
+
+LITERT = ".tflite"
+SUFFIXES = (".onnx", LITERT, ".xml")
+# What the directory of a SavedModel may hold.
+SAVED_MODEL = "saved_model.pb"
+SAVED_MODEL_FILES = {
+    SAVED_MODEL,
+    "assets",
+    "assets.extra",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "variables",
+}
+
+
+class Quantization(StrEnum):
+    """Smaller numbers for the weights, or for all of the computation."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="FILE.onnx, FILE.tflite (LiteRT), FILE.xml (OpenVINO), or a new folder "
+            "(SavedModel).",
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL.keras", help=f"A saved model. Default: {DEFAULT_MODEL}."),
+    ] = None,
+    quantize: Annotated[
+        Quantization | None,
+        typer.Option(
+            metavar="float16|int8",
+            help="Make a LiteRT file smaller; int8 is calibrated on the validation split of "
+            "--data.",
+        ),
+    ] = None,
+    argmax: Annotated[
+        bool, typer.Option("--argmax", help="Return classes in place of logits.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "--source",
+            metavar="DATA",
+            help="Images for int8: pets (default), synthetic, or a folder of images and masks.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    classes: Classes = None,
+    binary: Binary = False,
+    image_size: ModelImageSize = None,
+) -> None:
+    """Export a model to ONNX, LiteRT, OpenVINO or SavedModel.
+
+    The exported file is run and compared with the model before it is kept. --data, --data-dir,
+    --classes, --binary and --image-size are for --quantize int8 alone.
+    """
+    given = {
+        "--data": data,
+        "--data-dir": data_dir,
+        "--classes": classes,
+        "--binary": binary or None,
+        "--image-size": image_size,
+    }
+    _check_options(out, quantize, [name for name, value in given.items() if value is not None])
+    _check_out(out)
+    check_model(model)
+    if model is not None and model.suffix != ".keras":
+        raise typer.BadParameter(
+            f"It must be a .keras file. Received: {printable(model)}.", param_hint="--model"
+        )
+    source = None
+    if quantize is Quantization.INT8:
+        source = data_source(data or "pets", data_dir, classes, binary)
+    loaded = load_model(model)
+    calibration: Any = None
+    checked = f"its {'classes' if quantize or argmax else 'logits'} on synthetic pets"
+    if source is not None:
+        size = loaded.size_for(image_size)
+        announce_download(source)
+        calibration = source.splits(image_size=size).val
+        checked = f"its mean IoU on {printable(source.name)} at {size[0]} x {size[1]} pixels"
+
+    import petseg
+
+    with quiet_stderr():  # the converters write to it
+        petseg.export(loaded.model, out, quantize=quantize, calibration=calibration, argmax=argmax)
+    typer.echo(f"Wrote {printable(out)} ({_size_of(out) / 1e6:.1f} MB)")
+    typer.echo(f"Checked against {loaded.name}: {checked}")
+
+
+def _check_options(out: Path, quantize: Quantization | None, data_options: list[str]) -> None:
+    if quantize is not None and out.suffix.lower() != LITERT:
+        raise typer.BadParameter(
+            f"It is for LiteRT: OUT must end in {LITERT}. Received: {printable(out)}.",
+            param_hint="--quantize",
+        )
+    if data_options and quantize is not Quantization.INT8:
+        raise typer.BadParameter(
+            "It applies with --quantize int8 only.", param_hint=", ".join(data_options)
+        )
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a place where the exported model cannot be put, before any work is done.
+
+    Args:
+        out: The path to write to.
+
+    Raises:
+        ValueError: If no format has this suffix, or something else is there already.
+        PermissionError: If the folder cannot be written to.
+    """
+    shown = printable(out)
+    if out.suffix and out.suffix not in SUFFIXES:
+        raise ValueError(
+            f"OUT must end in {', '.join(SUFFIXES)}, or be a folder without a suffix. "
+            f"Received: {shown}."
+        )
+    if out.suffix and out.is_dir():
+        raise ValueError(f"OUT must be a file. Received: {shown}, which is a folder.")
+    if not out.suffix:
+        _check_folder(out, shown)
+    parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise NotADirectoryError(f"{printable(parent)} is not a folder. Received: OUT = {shown}.")
+    if not os.access(parent, os.W_OK):
+        raise PermissionError(f"{printable(parent)} cannot be written to.")
+
+
+def _check_folder(out: Path, shown: str) -> None:
+    remedy = "Choose a new folder for the SavedModel, or a file such as model.onnx."
+    if os.path.lexists(out) and not out.is_dir():
+        raise ValueError(f"OUT must be a new folder. Received: {shown}, which is a file. {remedy}")
+    if not out.name or out.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise ValueError(
+            f"OUT must be a new folder. Received: {shown}, the current folder or one above it. "
+            f"{remedy}"
+        )
+    if not out.is_dir():
+        return
+    held = {path.name for path in out.iterdir()}
+    foreign = sorted(held - SAVED_MODEL_FILES)
+    if held and (foreign or SAVED_MODEL not in held):
+        example = printable((foreign or sorted(held))[0])
+        raise ValueError(
+            f"OUT must be a new folder or that of a SavedModel. Received: {shown}, which holds "
+            f"{example}. {remedy}"
+        )
+
+
+def _size_of(out: Path) -> int:
+    """Returns the bytes of an exported model."""
+    if out.is_dir():
+        return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    beside = [out.with_suffix(".bin")] if out.suffix == ".xml" else []
+    return sum(path.stat().st_size for path in [out, *beside])

@@ -1,0 +1,123 @@
+"""The note that petseg leaves in each file it writes: of which photo it is and how it was made.
+
+A PNG carries it as a text entry, an MP4 as its comment.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+KEY = "petseg"
+VERSION = 1
+
+# A PNG begins with 8 bytes of signature and 25 of IHDR. The text entry follows, after the 4 bytes
+# of its length.
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TEXT_START = 37
+TEXT_STARTS_WITH = (b"tEXt" + KEY.encode() + b"\0", b"iTXt" + KEY.encode() + b"\0")
+
+
+def note_for(photo: str, status: os.stat_result, settings: dict[str, Any]) -> str:
+    """Builds the note for the files of a photo or video.
+
+    Args:
+        photo: What identifies the photo, see `OutputFolder`.
+        status: Its size and time of modification.
+        settings: The model and the options that shape the result.
+
+    Returns:
+        ASCII text.
+    """
+    made_of = {"photo": photo, "bytes": status.st_size, "modified": status.st_mtime_ns}
+    return json.dumps({"version": VERSION, **made_of, **settings})
+
+
+def photo_of(note: str) -> str | None:
+    """Returns what identifies the photo of a note, or None where the note does not say."""
+    try:
+        record = json.loads(note)
+    except ValueError:
+        return None
+    is_known = isinstance(record, dict) and record.get("version") == VERSION
+    return record.get("photo") if is_known else None
+
+
+def is_regular_file(path: Path) -> bool:
+    """Returns whether a path is a file, and not a link, a folder or a pipe."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def read_note(path: Path) -> str | None:
+    """Reads the note of a PNG or an MP4.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        The note; an empty text where petseg wrote the file and it is damaged; None where petseg did
+        not write it.
+    """
+    if not is_regular_file(path):
+        return None
+    return _mp4_note(path) if path.suffix.lower() == ".mp4" else _png_note(path)
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a PNG or an MP4 that petseg wrote is complete. Decodes nothing."""
+    return _is_whole_mp4(path) if path.suffix.lower() == ".mp4" else _is_whole_png(path)
+
+
+def _png_note(path: Path) -> str | None:
+    from PIL import Image
+
+    with path.open("rb") as file:
+        start = file.read(TEXT_START + len(TEXT_STARTS_WITH[0]))
+    if not start.startswith(PNG_SIGNATURE) or start[TEXT_START:] not in TEXT_STARTS_WITH:
+        return None
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get(KEY, ""))
+    except Exception:  # Pillow raises nearly anything on a damaged file.
+        return ""
+
+
+def _is_whole_png(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums of all parts up to the end mark
+    except Exception:  # Pillow raises nearly anything on a damaged file.
+        return False
+    return True
+
+
+def _mp4_note(path: Path) -> str | None:
+    import av
+
+    try:
+        with av.open(str(path)) as video:
+            comment = video.metadata.get("comment", "")
+    except (av.error.FFmpegError, ValueError):
+        return None
+    key, _, note = comment.partition(" ")
+    return note if key == KEY else None
+
+
+def _is_whole_mp4(path: Path) -> bool:
+    """Walks the boxes that an MP4 consists of: the last one must end where the file ends."""
+    size = path.stat().st_size
+    position = 0
+    with path.open("rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # the length follows, in 8 bytes
+                length = int.from_bytes(head[8:], "big")
+            if length < 8:
+                return False
+            position += length
+    return position == size

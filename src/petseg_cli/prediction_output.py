@@ -1,0 +1,323 @@
+"""What `petseg predict` writes for each photo and video, and under which name."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from petseg_cli.output_notes import KEY, is_whole, note_for, photo_of, read_note
+from petseg_cli.streams import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from petseg import ModelInfo
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes at once into one folder are not told apart there.
+    fcntl = None  # type: ignore[assignment]
+
+PHOTO_FILES = {"overlay": "_overlay.png", "cutout": "_cutout.png", "mask": "_mask.png"}
+VIDEO_FILES = {"overlay": "_overlay.mp4"}
+PART_PREFIX = ".part-"
+STRIP_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photo or a video, and how its files are called.
+
+    Attributes:
+        path: The photo or video.
+        identity: Its path relative to the output folder, which does not depend on the working
+            directory.
+        name: What the names of its files begin with.
+        note: The note that its files carry.
+        is_video: Whether it is a video.
+    """
+
+    path: Path
+    identity: str
+    name: str
+    note: str
+    is_video: bool
+
+
+class OutputFolder:
+    """A folder of results that is never at odds with what is there already.
+
+    Files that petseg did not write are never replaced. Photos of the same name get different names:
+    `cat`, `cat-2`, and so on. A photo keeps its name as long as its files are there. All files of a
+    photo appear at once, whole, while other processes may write into the same folder.
+
+    Args:
+        folder: The folder. It is made when the context is entered.
+        info: The record of the model.
+        settings: What shapes the results, beside the photo: the model and the options.
+        kinds: What to write for each photo, of "overlay", "cutout" and "mask".
+    """
+
+    def __init__(
+        self, folder: Path, info: "ModelInfo", settings: dict[str, Any], kinds: tuple[str, ...]
+    ):
+        self.folder = folder
+        self._info = info
+        self._settings = settings
+        self._kinds = kinds
+        self._real_folder = folder.resolve()
+        self._taken: dict[tuple[bool, str], str] = {}
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            _remove_stale_parts(self.folder)
+            self._parts = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=self.folder))
+            self._parts_lock = _lock(self._parts)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._parts, ignore_errors=True)
+        _unlock(self._parts_lock)
+
+    def item(self, path: Path, *, is_video: bool = False) -> Item:
+        """Chooses the name for a photo or video.
+
+        Args:
+            path: The photo or video.
+            is_video: Whether it is a video.
+
+        Returns:
+            The item.
+
+        Raises:
+            OSError: If the file is not there, or a file that petseg did not write has its name.
+        """
+        try:
+            identity = os.path.relpath(path.resolve(), self._real_folder)
+        except ValueError:  # another drive of Windows
+            identity = str(path.resolve())
+        note = note_for(identity, path.stat(), self._settings)
+        name = self._free_name(path.stem, identity, is_video)
+        self._taken[is_video, name.casefold()] = identity
+        return Item(path, identity, name, note, is_video)
+
+    def files(self, item: Item) -> dict[str, Path]:
+        """Lists the files of a photo or video by kind."""
+        suffixes = VIDEO_FILES if item.is_video else PHOTO_FILES
+        kinds = suffixes if item.is_video else self._kinds
+        return {kind: self.folder / f"{item.name}{suffixes[kind]}" for kind in kinds}
+
+    def is_done(self, item: Item) -> bool:
+        """Returns whether all files of a photo or video are there, whole, and made in this way."""
+        files = self.files(item).values()
+        try:
+            return all(read_note(file) == item.note and is_whole(file) for file in files)
+        except OSError:
+            return False
+
+    def shares(self, item: Item) -> dict[str, float]:
+        """Returns the share of each class in the mask of a photo that is done."""
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(self.files(item)["mask"]) as mask:
+            return class_shares(np.asarray(mask), self._info.class_names)
+
+    def write_photo(self, item: Item, mask: "np.ndarray") -> list[Path]:
+        """Writes the files of a photo.
+
+        Args:
+            item: The photo.
+            mask: Its mask.
+
+        Returns:
+            The files, the mask first.
+
+        Raises:
+            OSError: If a file cannot be written, or one that petseg did not write has its name.
+            ValueError: If the photo cannot be read any more.
+        """
+        from PIL.PngImagePlugin import PngInfo
+
+        entries = PngInfo()
+        entries.add_text(KEY, item.note)
+
+        def write(kind: str, part: Path) -> None:
+            with part.open("wb") as file:
+                self._picture(kind, item.path, mask).save(file, "PNG", pnginfo=entries)
+                os.fsync(file.fileno())
+
+        return self._write(item, write)
+
+    def write_video(self, item: Item, write: Callable[[Path, str], None]) -> list[Path]:
+        """Writes the file of a video.
+
+        Args:
+            item: The video.
+            write: Writes an MP4 to a path, with a comment.
+
+        Returns:
+            The file.
+
+        Raises:
+            OSError: If the file cannot be written, or one that petseg did not write has its name.
+            ValueError: If the video cannot be read.
+        """
+
+        def write_part(_kind: str, part: Path) -> None:
+            write(part, f"{KEY} {item.note}")
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+
+        return self._write(item, write_part)
+
+    def _write(self, item: Item, write: Callable[[str, Path], None]) -> list[Path]:
+        """Writes all files of an item under other names, then gives them theirs."""
+        parts = {kind: self._parts / f"{kind}.part" for kind in self.files(item)}
+        try:
+            for kind, part in parts.items():
+                write(kind, part)
+            with self._locked():
+                # Another process may have taken the name in the meantime.
+                name = self._free_name(item.path.stem, item.identity, item.is_video)
+                self._taken[item.is_video, name.casefold()] = item.identity
+                item = Item(item.path, item.identity, name, item.note, item.is_video)
+                files = self.files(item)
+                for kind, part in parts.items():
+                    part.replace(files[kind])
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+        return list(reversed(files.values()))
+
+    def _picture(self, kind: str, photo: Path, mask: "np.ndarray") -> "Image.Image":
+        # The photo is read for each picture and not kept: a large one takes much memory.
+        from PIL import Image
+
+        from petseg_runtime import cutout, overlay
+        from petseg_runtime.image_io import read_image
+
+        names, ignored = self._info.class_names, self._info.ignore_class
+        if kind == "overlay":
+            return Image.fromarray(
+                overlay(
+                    read_image(photo), mask, class_names=names, ignore_class=ignored, legend=True
+                )
+            )
+        if kind == "cutout":
+            return Image.fromarray(cutout(read_image(photo), mask, class_names=names))
+        return Image.fromarray(mask)
+
+    def _free_name(self, stem: str, identity: str, is_video: bool) -> str:
+        """Finds the first of `cat`, `cat-2`, ... that is of no other photo.
+
+        Raises:
+            FileExistsError: If a file that petseg did not write has the name of one to write.
+        """
+        suffixes = VIDEO_FILES if is_video else PHOTO_FILES
+        name, number = stem, 1
+        while not self._is_free(name, identity, suffixes, is_video):
+            number += 1
+            name = f"{stem}-{number}"
+        return name
+
+    def _is_free(self, name: str, identity: str, suffixes: dict[str, str], is_video: bool) -> bool:
+        # Some systems take cat.png and Cat.png for the same file.
+        if self._taken.get((is_video, name.casefold()), identity) != identity:
+            return False
+        foreign: Path | None = None
+        for kind, suffix in suffixes.items():
+            file = self.folder / f"{name}{suffix}"
+            if not os.path.lexists(file):
+                continue
+            note = read_note(file)
+            if note is None:
+                foreign = file if is_video or kind in self._kinds else foreign
+            elif note and photo_of(note) != identity:
+                return False
+        if foreign is not None:
+            raise FileExistsError(
+                f"{printable(foreign)} is in the way: petseg did not write it and does not replace "
+                "it. Rename it, or choose another folder with --out."
+            )
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other processes from choosing names in this folder."""
+        lock = _lock(self.folder)
+        try:
+            yield
+        finally:
+            _unlock(lock)
+
+
+def class_shares(mask: "np.ndarray", class_names: tuple[str, ...]) -> dict[str, float]:
+    """Counts the pixels of each class.
+
+    Args:
+        mask: Classes `(H, W)`.
+        class_names: Name of each class.
+
+    Returns:
+        The share of each class, from 0 to 1, rounded to four decimals.
+    """
+    import numpy as np
+
+    counts = np.zeros(len(class_names), np.int64)
+    for top in range(0, len(mask), STRIP_ROWS):  # `bincount` needs eight bytes a pixel
+        counts += np.bincount(mask[top : top + STRIP_ROWS].ravel(), minlength=len(counts))
+    return {
+        name: round(int(count) / mask.size, 4)
+        for name, count in zip(class_names, counts, strict=True)
+    }
+
+
+def _remove_stale_parts(folder: Path) -> None:
+    """Removes what killed processes have left: their locks are free."""
+    if fcntl is None:
+        return
+    for parts in folder.glob(f"{PART_PREFIX}*"):
+        if parts.is_dir() and not parts.is_symlink():
+            lock = _lock(parts, wait=False)
+            if lock is not None:
+                shutil.rmtree(parts, ignore_errors=True)
+                _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool = True) -> int | None:
+    """Locks a folder against other processes of petseg.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait for another process that has the lock.
+
+    Returns:
+        A number for `_unlock`; None where another process has the lock, or there are no locks.
+    """
+    if fcntl is None:
+        return None
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # held by another process, or a file system without locks
+        os.close(number)
+        return None
+    return number
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)

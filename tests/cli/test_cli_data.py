@@ -1,0 +1,138 @@
+"""`petseg data`, and the options that say where data comes from."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import petseg
+from petseg.data import draw_pet
+from petseg.data.source import DataSource
+from petseg_cli.data_source import announce_download, class_names_of, data_source
+
+CLASSES = "pet, background, border"
+
+
+@pytest.fixture
+def own_folder(tmp_path) -> Path:
+    """Images and masks as a user has them, in the folder layout of `petseg.load_folder`."""
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (tmp_path / split / kind).mkdir(parents=True)
+        for index in range(2):
+            image, mask = draw_pet((len(split), index))
+            Image.fromarray(image).save(tmp_path / split / "images" / f"{index}.png")
+            Image.fromarray(mask[..., 0]).save(tmp_path / split / "masks" / f"{index}.png")
+    return tmp_path
+
+
+def rows_of(out: str) -> dict[str, list[str]]:
+    """The cells of a printed table by row, where these are figures without spaces."""
+    cells = [line.split() for line in out.splitlines() if line.split()]
+    return {" ".join(row[:-3]): row[-3:] for row in cells}
+
+
+def test_data_counts_and_draws(cli, tmp_path):
+    sheet = tmp_path / "new" / "sheet.png"
+    code, out, _ = cli("data", "--source", "synthetic", "--sheet", sheet)
+    rows = rows_of(out)
+    assert code == 0
+    assert rows["examples"] == ["68", "14", "14"]
+    shares = [rows[f"{name}, pixels"][0] for name in petseg.PET_CLASSES]
+    assert sum(float(share.rstrip("%")) for share in shares) == pytest.approx(100, abs=0.2)
+    assert "unlabelled, pixels" not in rows
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    with Image.open(sheet) as image:
+        assert image.width > image.height > 100
+
+
+def test_unlabelled_pixels_are_a_row(cli, own_folder):
+    mask = own_folder / "train" / "masks" / "0.png"
+    with Image.open(mask) as image:
+        Image.new("L", image.size, 255).save(mask)
+    code, out, _ = cli("data", "--data", own_folder, "--classes", CLASSES)
+    rows = rows_of(out)
+    assert code == 0
+    train = [float(rows[f"{name}, pixels"][0].rstrip("%")) for name in petseg.PET_CLASSES]
+    unlabelled = float(rows["unlabelled, pixels"][0].rstrip("%"))
+    assert sum(train) + unlabelled == pytest.approx(100, abs=0.3)
+    assert unlabelled > 20
+    assert rows["unlabelled, pixels"][1:] == ["0.0%", "0.0%"]
+
+
+def test_verify_lists_every_invalid_file(cli, own_folder):
+    verify = ("data", "--source", own_folder, "--classes", CLASSES, "--verify")
+    assert cli(*verify)[:2] == (0, "All files are valid.\n")
+    (own_folder / "val" / "masks" / "0.png").unlink()
+    (own_folder / "train" / "images" / "1.png").write_bytes(b"no image")
+    code, out, _ = cli(*verify)
+    assert code == 1
+    assert str(own_folder / "val" / "images" / "0.png") in out
+    assert str(own_folder / "train" / "images" / "1.png") in out
+    assert out.endswith("2 invalid files.\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ("data --data synthetic --classes a,b", 2, "--classes: --data synthetic has its own"),
+        ("data --classes a,b", 2, "--classes: --data pets has its own classes"),
+        ("data --data synthetic --data-dir .", 2, "--data-dir: It is for --data pets"),
+        ("data --verify --sheet x.png", 2, "--sheet: It does not apply with --verify"),
+        ("data --data . --classes a,a", 2, "'a,a' is not two or more different names"),
+        ("data --data . --classes a", 2, "'a' is not two or more different names"),
+        ("data --data synthetic --sheet .", 2, "--sheet: . is a folder"),
+        ("data --data petz", 1, "petseg: error: --data must be pets, synthetic or a folder."),
+        ("data --data petz", 1, "Did you mean pets?"),
+        ("data --data .", 1, "petseg: error: --classes must"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(cli, tmp_path, monkeypatch, args, code, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    got, out, err = cli(*args.split())
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_binary_is_refused_with_classes(cli, tmp_path):
+    code, _, err = cli("evaluate", "--data", tmp_path, "--classes", "a,b", "--binary")
+    assert code == 2
+    assert "--binary: It merges the border" in err
+
+
+def test_class_names_are_known_before_anything_is_read(tmp_path):
+    assert class_names_of(data_source("pets")) == petseg.PET_CLASSES
+    assert class_names_of(data_source("synthetic", binary=True)) == ("pet", "background")
+    assert class_names_of(data_source(str(tmp_path), classes=("a", "b"))) == ("a", "b")
+    assert class_names_of(data_source(str(tmp_path))) is None
+
+
+def test_a_download_is_announced_with_its_size_and_place(capsys, tmp_path):
+    announce_download(data_source("pets", tmp_path / "data"))
+    expected = f"petseg: Downloading Oxford-IIIT Pet (800 MB) to {tmp_path}/data/oxford_iiit_pet\n"
+    assert capsys.readouterr().err == expected
+    assert not (tmp_path / "data").exists()
+
+
+def test_nothing_is_announced_where_nothing_is_downloaded(capsys, tmp_path, pets_dir):
+    announce_download(data_source("pets", pets_dir))
+    announce_download(data_source("synthetic"))
+    announce_download(data_source(str(tmp_path)))
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("command", ["data", "evaluate", "export m.tflite --quantize int8"])
+def test_it_is_announced_before_it_starts(cli, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+
+    def downloads(*_args: object, **_options: object) -> None:
+        assert "Downloading Oxford-IIIT Pet (800 MB)" in capsys.readouterr().err
+        raise OSError("no network")
+
+    monkeypatch.setattr(DataSource, "splits", downloads)
+    code, _, err = cli(*command.split(), "--data-dir", tmp_path / "new")
+    assert (code, err) == (1, "petseg: error: no network\n")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,75 @@
+"""Errors: one line, about options."""
+
+import pytest
+
+from petseg_cli.errors import in_options, is_expected, one_line
+from petseg_cli.options import parse_names, parse_numbers, parse_size
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("`class_names` must hold 3 names.", "--classes must hold 3 names."),
+        ("`root` must be a folder.", "--data must be a folder."),
+        ("Pass as `data_dir` the folder.", "Pass as --data-dir the folder."),
+        ("`weights='pets'` fit unet.", "--weights pets fit unet."),
+        ("exported with `argmax`", "exported with --argmax"),
+        ("use `binary=True`", "use --binary"),
+        ("`model` must return logits", "`model` must return logits"),
+        ("run `pip install x`", "run `pip install x`"),
+    ],
+)
+def test_arguments_become_options(message, expected):
+    assert in_options(message) == expected
+
+
+def test_every_name_is_an_option_of_a_command():
+    import typer
+
+    from petseg_cli import app, errors
+
+    group = typer.main.get_command(app)
+    known = {
+        flag
+        for command in group.commands.values()
+        for parameter in command.params
+        for flag in parameter.opts
+    }
+    assert set(errors.OPTIONS.values()) <= known
+
+
+def test_an_error_is_one_line():
+    assert one_line(ValueError("a\n  b")) == "a b"
+    assert one_line(KeyError("no such key")) == "no such key"
+    assert one_line(MemoryError()) == "Not enough memory."
+    assert one_line(OSError()) == "OSError"
+
+
+def test_an_error_from_a_pipeline_is_that_of_the_library():
+    wrapped = "{{function_node x}} ValueError: a.png is bad.\nTraceback (most recent call last):\n"
+    assert one_line(ValueError(wrapped)) == "a.png is bad."
+
+
+def test_faults_of_the_program_are_not_hidden():
+    assert not is_expected(TypeError())
+    assert not is_expected(AssertionError())
+    assert is_expected(ValueError())
+    assert is_expected(MemoryError())
+
+
+def test_sizes_are_a_side_or_height_x_width():
+    assert parse_size("128") == (128, 128)
+    assert parse_size("128x160") == (128, 160)
+
+
+@pytest.mark.parametrize("text", ["big", "", "0", "-3", "12x0", "3x4x5", "1.5"])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(Exception, match="is not a size such as 128 or 128x160"):
+        parse_size(text)
+
+
+def test_lists_are_divided_at_commas():
+    assert parse_names("cat, small dog") == ("cat", "small dog")
+    assert parse_numbers("1,2.5") == (1, 2.5)
+    with pytest.raises(Exception, match="is not a list of numbers"):
+        parse_numbers("1,b")

@@ -1,0 +1,102 @@
+"""`petseg evaluate`, with saved and exported models."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import petseg
+from petseg import ModelInfo
+
+SYNTHETIC = ("--data", "synthetic", "--batch-size", "8")
+
+
+@pytest.fixture(scope="module")
+def exported(model_file, tmp_path_factory) -> Path:
+    import keras
+
+    model = keras.models.load_model(model_file)
+    return petseg.export(model, tmp_path_factory.mktemp("exported") / "small.onnx")
+
+
+def test_it_finds_what_the_library_finds(cli, model_file, tmp_path):
+    import keras
+
+    found = tmp_path / "new" / "scores.json"
+    code, out, err = cli("evaluate", model_file, *SYNTHETIC, "--json", found)
+    assert (code, err) == (0, "")
+    line = f"Evaluating {model_file} on the test split of synthetic at 64 x 64 pixels"
+    assert out.splitlines()[0] == line
+    splits = petseg.synthetic_pets(image_size=(64, 64))
+    expected = petseg.evaluate(keras.models.load_model(model_file), splits.test)
+    scores = json.loads(found.read_text())
+    assert scores["confusion"] == expected.confusion.tolist()
+    assert f"{expected.mean_iou:.3f}" in out
+    assert max(map(len, out.splitlines()[1:])) <= 80
+
+
+def test_an_exported_model_has_the_scores_of_its_model(cli, model_file, exported, tmp_path):
+    confusions = []
+    for model in (model_file, exported):
+        scores = tmp_path / f"{model.name}.json"
+        code, out, _ = cli("evaluate", model, *SYNTHETIC, "--json", scores)
+        assert code == 0
+        assert "at 64 x 64 pixels" in out
+        confusions.append(json.loads(scores.read_text())["confusion"])
+    assert confusions[0] == confusions[1]
+
+
+def test_the_pretrained_model_is_the_default(cli):
+    code, out, _ = cli("evaluate", *SYNTHETIC)
+    assert code == 0
+    assert out.startswith("Evaluating the U-Net for pets on the test split of synthetic at 224 x")
+
+
+def test_the_size_may_be_another(cli, model_file):
+    assert (
+        "at 32 x 48 pixels" in cli("evaluate", model_file, *SYNTHETIC, "--image-size", "32x48")[1]
+    )
+
+
+def test_an_unknown_size_is_said_in_one_line(cli, tmp_path, make_model):
+    model = make_model(tmp_path / "model.keras", ModelInfo(petseg.PET_CLASSES))
+    code, out, err = cli("evaluate", model, *SYNTHETIC)
+    assert code == 0
+    assert "at 224 x 224 pixels" in out
+    assert err == (
+        f"petseg: {model} does not say which image size it was trained at; 224 x 224 is used. "
+        "Pass --image-size to set it.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [("background", "pet", "border"), ("pet", "background"), ("a", "b", "c", "d")]
+)
+def test_other_classes_are_refused(cli, tmp_path, make_model, names):
+    model = make_model(tmp_path / "model.keras", ModelInfo(names, image_size=(64, 64)))
+    code, out, err = cli("evaluate", model, *SYNTHETIC)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"petseg: error: The dataset must have the classes of {model}: {', '.join(names)}. "
+        "Received: pet, background, border.\n"
+    )
+
+
+def test_other_names_are_said(cli, tmp_path, make_model):
+    names = ("cat", "floor", "edge")
+    model = make_model(tmp_path / "model.keras", ModelInfo(names, image_size=(64, 64)))
+    code, _, err = cli("evaluate", model, *SYNTHETIC)
+    assert (code, err) == (0, f"petseg: The classes of {model} are called cat, floor, edge.\n")
+
+
+def test_a_missing_model_is_said_before_data_is_loaded(cli, tmp_path):
+    model = tmp_path / "nothing.keras"
+    code, out, err = cli("evaluate", model, "--data-dir", tmp_path)
+    assert (code, out) == (1, "")
+    assert err == f"petseg: error: There is no model file {model}.\n"
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(cli, model_file, tmp_path):
+    code, _, err = cli("evaluate", model_file, *SYNTHETIC, "--json", tmp_path)
+    assert code == 2
+    assert f"--json: {tmp_path} is a folder" in err
