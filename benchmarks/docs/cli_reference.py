@@ -121,6 +121,7 @@ def with_reference(text: str) -> str:
 
 
 def main() -> None:
+    """Writes the options of each command to docs/cli.md."""
     parser = argparse.ArgumentParser(
         description="Write the options of each command to docs/cli.md."
     )

@@ -17,6 +17,7 @@ SIDE, GAP = 256, 8
 
 
 def main() -> None:
+    """Draws the picture."""
     model = petseg.unet(weights="pets")
     names = petseg.model_info(model).class_names
     width, height = (count * (SIDE + GAP) - GAP for count in (len(PHOTOS), 2))

@@ -5,13 +5,14 @@ answer at once: commands import what they need when they run.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from petseg_cli.data import data
-from petseg_cli.errors import is_expected, one_line
+from petseg_cli.errors import is_expected, one_line, show_warning
 from petseg_cli.evaluate import evaluate
 from petseg_cli.export import export
 from petseg_cli.models import models
@@ -60,6 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
             with 2 for wrong usage.
     """
     prepare_streams()
+    warnings.showwarning = show_warning
     try:
         app(args, prog_name="petseg")
     except Exception as error:

@@ -29,7 +29,7 @@ def data(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="List the invalid files instead; exit with 1 if any."),
+        typer.Option("--verify", help="List errors and warnings instead; exit with 1 on errors."),
     ] = False,
 ) -> None:
     """Describe a dataset: examples, class shares and image sizes."""
@@ -41,10 +41,14 @@ def data(
     if verify:
         problems = source.problems()
         for problem in problems:
-            typer.echo(str(problem))
-        found = f"{len(problems)} invalid file{'s' if len(problems) > 1 else ''}."
-        typer.echo(found if problems else "All files are valid.")
-        raise typer.Exit(bool(problems))
+            typer.echo(printable(str(problem)))
+        errors = sum(problem.severity == "error" for problem in problems)
+        typer.echo(
+            f"Found {errors} errors and {len(problems) - errors} warnings."
+            if problems
+            else "No problems found."
+        )
+        raise typer.Exit(errors > 0)
 
     from rich.console import Console
 
@@ -74,8 +78,8 @@ def _table(summaries: "Mapping[str, SplitSummary]") -> "Table":
     table.add_row("examples", *(f"{summary.examples:,}" for summary in every))
     for name in every[0].class_shares:
         table.add_row(Text(f"{name}, pixels"), *(f"{s.class_shares[name]:.1%}" for s in every))
-    unlabelled = [1 - sum(summary.class_shares.values()) for summary in every]
-    if max(unlabelled) > 1e-6:
+    unlabelled = [summary.unlabelled_share for summary in every]
+    if any(unlabelled):
         table.add_row("unlabelled, pixels", *(f"{share:.1%}" for share in unlabelled))
     for label in ("smallest", "median", "largest"):
         sizes = [getattr(summary, label) for summary in every]

@@ -24,6 +24,7 @@ def is_image_name(path: Path) -> bool:
     """
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
+
 # Large images are copied in strips of rows of about this number of pixels.
 STRIP_PIXELS = 2**22
 

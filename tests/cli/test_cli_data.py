@@ -1,7 +1,9 @@
 """`petseg data`, and the options that say where data comes from."""
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -50,9 +52,13 @@ def test_unlabelled_pixels_are_a_row(cli, own_folder):
     mask = own_folder / "train" / "masks" / "0.png"
     with Image.open(mask) as image:
         Image.new("L", image.size, 255).save(mask)
-    code, out, _ = cli("data", "--data", own_folder, "--classes", CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, out, err = cli("data", "--data", own_folder, "--classes", CLASSES)
     rows = rows_of(out)
     assert code == 0
+    assert err.startswith("petseg: warning: ")
+    assert "unlabelled" in err
     train = [float(rows[f"{name}, pixels"][0].rstrip("%")) for name in petseg.PET_CLASSES]
     unlabelled = float(rows["unlabelled, pixels"][0].rstrip("%"))
     assert sum(train) + unlabelled == pytest.approx(100, abs=0.3)
@@ -62,14 +68,26 @@ def test_unlabelled_pixels_are_a_row(cli, own_folder):
 
 def test_verify_lists_every_invalid_file(cli, own_folder):
     verify = ("data", "--source", own_folder, "--classes", CLASSES, "--verify")
-    assert cli(*verify)[:2] == (0, "All files are valid.\n")
+    assert cli(*verify)[:2] == (0, "No problems found.\n")
     (own_folder / "val" / "masks" / "0.png").unlink()
     (own_folder / "train" / "images" / "1.png").write_bytes(b"no image")
     code, out, _ = cli(*verify)
     assert code == 1
     assert str(own_folder / "val" / "images" / "0.png") in out
     assert str(own_folder / "train" / "images" / "1.png") in out
-    assert out.endswith("2 invalid files.\n")
+    assert out.endswith("Found 2 errors and 0 warnings.\n")
+
+
+def test_verify_explains_masks_of_0_and_255(cli, own_folder):
+    for path in own_folder.rglob("masks/*.png"):
+        with Image.open(path) as image:
+            mask = np.where(np.asarray(image) == 1, 0, 255).astype(np.uint8)
+        Image.fromarray(mask).save(path)
+    code, out, _ = cli("data", "--data", own_folder, "--classes", "background,pet", "--verify")
+    assert code == 1
+    assert "absent" in out
+    assert "If 255 marks" in out
+    assert out.endswith("warnings.\n")
 
 
 @pytest.mark.parametrize(
