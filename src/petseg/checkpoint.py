@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,7 +56,8 @@ class Run:
 
         Raises:
             BlockingIOError: If another process trains in the folder.
-            ValueError: If `run_dir` is a file, or one of the run's files is damaged.
+            ValueError: If `run_dir` is a file or has results of something else, or if one of the
+                run's files is damaged.
         """
         run = cls(None if run_dir is None else Path(run_dir))
         if run.files is None or run._lock is None:
@@ -69,6 +71,8 @@ class Run:
         try:
             if run.files.state.exists():
                 run.state = RunState.read(run.files.state)
+            else:
+                _check_no_results(run.files)
             run._recover(run.files)
         except BaseException:
             run.close()
@@ -99,6 +103,7 @@ class Run:
         Raises:
             ValueError: If the folder holds a run with other settings. Names what changed.
         """
+        settings = json.loads(json.dumps(settings))  # Tuples become lists, as in the file.
         if self.files is not None:
             self.state.check_settings(section, settings, self.files.folder)
         self.state.settings[section] = settings
@@ -203,7 +208,7 @@ class Run:
         """Returns the callback that writes logs for TensorBoard, where that is installed."""
         if self.files is None or importlib.util.find_spec("tensorboard") is None:
             return ()
-        return (keras.callbacks.TensorBoard(str(self.files.tensorboard), write_graph=False),)
+        return (_TensorBoard(str(self.files.tensorboard), write_graph=False),)
 
     def _write(self, path: Path, save: Callable[[Path], None]) -> None:
         """Writes new weights beside the old ones, which count until the next commit."""
@@ -214,6 +219,18 @@ class Run:
 
     def _commit(self, files: RunFiles) -> None:
         """Makes the state in memory the one that counts."""
+        self.state.write(files.state)
+        for name in self.state.files:
+            new = _new_name(files.folder / name)
+            if new.exists():
+                new.replace(files.folder / name)
+        self._tidy(files)
+
+    def _tidy(self, files: RunFiles) -> None:
+        """Removes old backups, and writes the history that the state implies."""
+        for backup in files.backups():
+            if backup.name not in self.state.files:
+                backup.unlink()
         epochs, columns = self.history()
         with (
             whole_file(files.history) as part,
@@ -222,14 +239,6 @@ class Run:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(["epoch", *columns])
             writer.writerows(zip(epochs, *columns.values(), strict=True))
-        self.state.write(files.state)
-        for name in self.state.files:
-            new = _new_name(files.folder / name)
-            if new.exists():
-                new.replace(files.folder / name)
-        for backup in files.backups():
-            if backup.name not in self.state.files:
-                backup.unlink()
 
     def _recover(self, files: RunFiles) -> None:
         """Finishes or undoes a commit that was interrupted, then checks the weights files."""
@@ -250,6 +259,30 @@ class Run:
                     f"{path} is damaged: its content is not what {files.state.name} recorded. "
                     f"{REMEDY}"
                 )
+        if self.state.epochs:
+            self._tidy(files)
+
+
+def _check_no_results(files: RunFiles) -> None:
+    found = [path.name for path in files.results if path.exists()]
+    if found:
+        raise ValueError(
+            f"`run_dir` must be a new folder or that of a run. Received: {files.folder}, which has "
+            f"{', '.join(found)} but no {files.state.name}. Choose another folder, or move these "
+            "files away."
+        )
+
+
+class _TensorBoard(keras.callbacks.TensorBoard):
+    """Leaves text in the logs out, which other callbacks may put there."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        numbers = {name: value for name, value in (logs or {}).items() if not _is_text(value)}
+        super().on_epoch_end(epoch, numbers)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | bytes)
 
 
 def _new_name(path: Path) -> Path:

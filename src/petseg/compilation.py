@@ -5,7 +5,7 @@ lambdas and `exclude_from_weight_decay`. Keras has no public access to the objec
 compiled with, and none to start an optimizer again. All use of its internals is in this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -36,10 +36,10 @@ class Compilation:
         # Under mixed_float16, Keras wraps the user's optimizer by itself.
         scales_loss = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         self._arguments["auto_scale_loss"] = scales_loss
-        metrics = keras.tree.flatten(
+        self._metrics = keras.tree.flatten(
             [self._arguments["metrics"], self._arguments["weighted_metrics"]]
         )
-        if not any(getattr(metric, "name", None) == "mean_iou" for metric in metrics):
+        if not any(getattr(metric, "name", None) == "mean_iou" for metric in self._metrics):
             raise ValueError(
                 "`model` must be compiled with `petseg.MeanIoU` under its own name, `mean_iou`, "
                 "which decides what the best epoch is. Received: metrics "
@@ -59,6 +59,10 @@ class Compilation:
             learning_rate: The learning rate of the optimizer, which starts without state.
         """
         self._optimizer.restart(learning_rate)
+        for metric in self._metrics:
+            # Keras does not reset metrics before the first batch after `compile`.
+            if isinstance(metric, keras.Metric):
+                metric.reset_state()
         self._model.compile(**self._arguments)
         self._model.optimizer.build(self._model.trainable_variables)
 
@@ -119,24 +123,26 @@ class RestartableOptimizer:
             inner.learning_rate = learning_rate
 
 
-def describe(part: Any) -> Any:
+def describe(part: Any, leave_out: Collection[str] = ()) -> Any:
     """Describes an argument of `compile`, ready for JSON.
 
     Args:
         part: An object of Keras or of the user, a function, a number, a name, or a collection.
+        leave_out: Keys of mappings to leave out.
 
     Returns:
-        The same for objects that do the same, as far as their configuration tells. Names that Keras
-        numbers and the learning rate, which the stages set, are left out.
+        The same for objects that do the same, as far as their configuration tells. It leaves out
+        names, which Keras numbers, and learning rates, which the stages set.
     """
     if part is None or isinstance(part, bool | int | float | str):
         return part
     if isinstance(part, np.generic | np.ndarray):
         return part.tolist()
     if isinstance(part, Mapping):
-        return {str(name): describe(value) for name, value in part.items()}
+        kept = {str(name): value for name, value in part.items() if name not in leave_out}
+        return {name: describe(value, leave_out) for name, value in kept.items()}
     if isinstance(part, Sequence):
-        return [describe(value) for value in part]
+        return [describe(value, leave_out) for value in part]
     if hasattr(part, "get_config") and not isinstance(part, type):
         return {"class": type(part).__qualname__, **_configuration(part)}
     return getattr(part, "__qualname__", type(part).__qualname__)
@@ -147,8 +153,5 @@ def _configuration(part: Any) -> dict[str, Any]:
         config = dict(part.get_config())
     except Exception:  # Classes of the user need not have a configuration.
         return {}
-    return {
-        str(name): describe(value)
-        for name, value in config.items()
-        if name not in ("name", "learning_rate")
-    }
+    described: dict[str, Any] = describe(config, leave_out=("name", "learning_rate"))
+    return described

@@ -129,8 +129,9 @@ class Settings:
         return DataSource(self.data, folder, self.classes, self.binary)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the settings by name, ready for JSON."""
-        return asdict(self)
+        """Returns the settings by name, as JSON has them."""
+        record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:

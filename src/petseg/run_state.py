@@ -78,13 +78,18 @@ class RunFiles:
         """True and predicted masks of test images."""
         return self.folder / "masks.png"
 
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The files that somebody may want to keep."""
+        return self.best, self.frozen, self.model, self.result
+
     def backup(self, epochs: int) -> Path:
         """Weights of model and optimizer after a number of epochs, to resume from."""
         return self.folder / f"epoch-{epochs:03d}.weights.h5"
 
     def backups(self) -> list[Path]:
         """All backups in the folder."""
-        return sorted(self.folder.glob("epoch-*.weights.h5"))
+        return sorted(self.folder.glob("epoch-[0-9]*.weights.h5"))
 
 
 @dataclass
@@ -138,14 +143,13 @@ class RunState:
 
         Args:
             section: Who sets them.
-            settings: The settings by name, ready for JSON.
+            settings: The settings by name, as JSON has them.
             folder: The run's folder, for the error.
 
         Raises:
             ValueError: If a setting differs.
         """
-        # Tuples become lists, as in the file.
-        changes = self.changes(section, json.loads(json.dumps(settings)))
+        changes = self.changes(section, settings)
         if changes:
             raise ValueError(
                 f"{folder} holds a run with other settings: {'; '.join(changes)}. Continue it with "

@@ -80,7 +80,8 @@ def train(
     source = data_source(data, data_dir, classes, binary)
     with quiet_import():
         from petseg.comparison import comparison_table
-        from petseg.experiment import MODELS, Settings, find_result, run
+        from petseg.experiment import Settings, find_result, run
+        from petseg.models import MODELS
         from petseg_cli.training_display import TrainingDisplay
     if model not in MODELS:
         raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
