@@ -1,6 +1,7 @@
 """What `petseg train` shows while it trains."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,7 +53,7 @@ class TrainingDisplay(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._step = batch + 1
-        self._loss = f"{(logs or {}).get('loss', float('nan')):.4f}"
+        self._loss = f"{(logs or {}).get('loss', float('nan')):.3f}"
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         score = (logs or {}).get(MONITOR)
@@ -64,13 +65,12 @@ class TrainingDisplay(keras.callbacks.Callback):
 
     def _line(self) -> Text:
         stage = "frozen" if self._epoch < self._frozen_epochs else "thawed"
-        parts = [f"epoch {self._epoch + 1}/{self._epochs} ({stage})"]
+        parts = [f"{stage} {self._epoch + 1}/{self._epochs}"]
         if self.params:
             parts.append(f"step {self._step}/{self.params['steps']}")
         if self._loss:
             parts.append(f"loss {self._loss}")
         if self._last is not None:
             parts.append(f"mean IoU {self._last:.3f} (best {self._best:.3f})")
-        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
-        parts.append(f"{minutes}:{seconds:02}")
+        parts.append(str(timedelta(seconds=int(time.monotonic() - self._begun))))
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
