@@ -331,6 +331,35 @@ def test_a_model_that_was_trained_and_loaded_starts_with_a_fresh_optimizer(pets,
         keras.models.load_model(tmp_path / "again.keras")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "callbacks"),
+    [
+        (lambda: keras.optimizers.SGD(gradient_accumulation_steps=2), list),
+        (
+            lambda: keras.optimizers.AdamW(use_ema=True),
+            lambda: [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)],
+        ),
+        (keras.optimizers.Muon, list),
+        (keras.optimizers.Adafactor, list),
+    ],
+)
+def test_optimizers_with_other_state_train_both_stages(pets, optimizer, callbacks):
+    model = tiny_model(optimizer())
+    before = weights_by_kind(model)
+    history = petseg.finetune(
+        model,
+        pets.train,
+        pets.val,
+        frozen_epochs=1,
+        epochs=2,
+        callbacks=callbacks(),
+        verbose=0,
+    )
+    assert history.history["stage"] == ["frozen", "thawed", "thawed"]
+    assert changed(before, weights_by_kind(model))["decoder"]
+    assert np.isfinite(history.history["loss"]).all()
+
+
 def test_steps_per_execution_stays(pets):
     model = tiny_model(steps_per_execution=2)
     petseg.finetune(model, pets.train, pets.val, frozen_epochs=1, epochs=1, verbose=0)
@@ -686,6 +715,7 @@ def test_text_in_the_logs_stays_in_the_history(pets, tmp_path):
             tiny_model(), pets.train, pets.val, **arguments, callbacks=callbacks
         )
         assert history.history["note"] == ["half way"]
+    assert petseg.plot_history(tmp_path / "history.csv").axes
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def run(
         settings: Everything that decides the result.
         folder: Folder for all files, see `RunFiles`: `model.keras`, `result.json`, `curves.png`,
             `masks.png` and those of `petseg.finetune`.
-        data_dir: Folder where `tensorflow_datasets` keeps the pets, or shall download them to
+        data_dir: Folder where `tensorflow_datasets` keeps the pets, or will download them to
             (800 MB). None for its default.
         callbacks: Callbacks of Keras for the training.
         verbose: What Keras prints while it trains: "auto", 0, 1 or 2, see `keras.Model.fit`.

@@ -208,7 +208,7 @@ def test_a_terminal_shows_one_line_that_is_drawn_again(tmp_path):
     line = [part for part in re.split(r"\x1b\[[?0-9]*[a-zA-Z]|[\r\n]", text) if part][-1]
     assert line.startswith("thawed 300/300  step 207/207  loss 1.2")
     assert "mean IoU 0.799 (best 0.799)" in line
-    assert line.endswith("0:00:00")
+    assert re.search(r"  0:00:0\d$", line)
     assert len(line) < 80
 
 
