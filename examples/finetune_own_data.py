@@ -1,16 +1,16 @@
-"""Fine-tune a network on images and masks of your own, score it, and predict one image.
+"""Train a model on your own images and masks, evaluate it, and predict the mask of one image.
 
     python examples/finetune_own_data.py FOLDER --classes cat,sofa,floor
 
-FOLDER holds images/ and masks/, matched by name; the pixels of a mask are indices into the classes.
-Without FOLDER, a demo of drawn pets is made in demo/ first.
+FOLDER holds images/ and masks/, matched by name. The pixels of a mask are indices into the classes;
+255 marks pixels without a class. Without FOLDER, the script draws synthetic pets into demo/ first.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Hide TensorFlow's log.
 
 import keras
 from PIL import Image
@@ -23,9 +23,9 @@ DEMO, DEMO_CLASSES, DEMO_EXAMPLES = Path("demo"), "pet,background,border", 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fine-tune a U-Net on your own images and masks.")
-    parser.add_argument("folder", type=Path, nargs="?", help="with images/ and masks/ in it")
-    parser.add_argument("--classes", help="their names, in the order of the masks' labels")
+    parser = argparse.ArgumentParser(description="Train a U-Net on your own images and masks.")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder with images/ and masks/")
+    parser.add_argument("--classes", help="class names, in the order of the labels")
     parser.add_argument("--backbone", default="mobilenetv2")
     parser.add_argument("--weights", default="imagenet", help="imagenet or none")
     parser.add_argument("--image-size", type=int, default=128)
@@ -50,10 +50,10 @@ def main() -> None:
         len(class_names),
         backbone=args.backbone,
         weights=None if args.weights == "none" else args.weights,
-        class_names=class_names,
-        ignore_class=255,  # pixels of no class, if the masks have any
+        class_names=splits.class_names,
+        ignore_class=splits.ignore_class,
     )
-    # Killed and started again, it goes on from the last finished epoch.
+    # Stopped and started again, training continues after the last finished epoch.
     history = petseg.finetune(
         model,
         splits.train,
@@ -67,15 +67,14 @@ def main() -> None:
     print(petseg.evaluate(model, splits.test))
 
     photo = read_image(find_images(folder)[0])
-    mask = petseg.predict(model, photo, image_size=size)
-    bare = class_names.index("background") if "background" in class_names else None
-    overlay = petseg.overlay(photo, mask, transparent=bare, legend=class_names)
+    mask = petseg.predict(model, photo)
+    overlay = petseg.overlay(photo, mask, class_names=splits.class_names, legend=True)
     Image.fromarray(overlay).save(args.out / "overlay.png")
-    print(f"Model, curves and an overlay are in {args.out}/")
+    print(f"Model, curves and an overlay are in {args.out}")
 
 
 def draw_demo(folder: Path) -> None:
-    """Draws pets into `folder`, laid out as your own data should be."""
+    """Draws synthetic pets into a folder, laid out as your own data should be."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for index in range(DEMO_EXAMPLES):

@@ -1,28 +1,29 @@
-"""Two networks learn to cut out drawn pets, from random weights: two minutes, no download.
+"""Train two models on synthetic pets, from random weights: two minutes, no download.
 
     python examples/quickstart.py
 
-Prints their scores; writes learning curves and a sheet of masks into quickstart/.
+Prints their scores; writes learning curves and a grid of masks into quickstart/.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Hide TensorFlow's log.
 
 import keras
 from rich.console import Console
 
 import petseg
-from petseg.comparison import comparison_table, prediction_sheet
+from petseg.comparison import comparison_table
+from petseg.mask_grid import prediction_grid, spread_examples
 
 IMAGE_SIZE = (96, 96)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train two networks on drawn pets.")
-    parser.add_argument("--pets", type=int, default=200, help="how many to draw")
+    parser = argparse.ArgumentParser(description="Train two models on synthetic pets.")
+    parser.add_argument("--pets", type=int, default=200, help="number of synthetic pets")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--backbone", default="efficientnetv2b0")
     parser.add_argument("--out", type=Path, default=Path("quickstart"))
@@ -31,14 +32,15 @@ def main() -> None:
 
     keras.utils.set_random_seed(0)
     pets = petseg.synthetic_pets(args.pets, image_size=IMAGE_SIZE, batch_size=8)
-    images, truth = (batch.numpy() for batch in next(iter(pets.test)))
+    images, truth = spread_examples(pets.test, 6)
     scores, masks = {}, {}
-    for network in (petseg.unet, petseg.fcn8):
-        name = network.__name__
-        print(f"\nTraining {name}")
-        model = network(backbone=args.backbone, weights=None, class_names=pets.class_names)
-        # Random weights are not worth freezing. From those of ImageNet, the default,
-        # `petseg.finetune(model, pets.train, pets.val)` is all it takes.
+    for architecture in ("unet", "fcn8"):
+        print(f"\nTraining {architecture}")
+        model = petseg.MODELS[architecture](
+            backbone=args.backbone, weights=None, class_names=pets.class_names
+        )
+        # A random encoder is not worth freezing. With weights of ImageNet, the default,
+        # `petseg.finetune(model, pets.train, pets.val)` is enough.
         history = petseg.finetune(
             model,
             pets.train,
@@ -48,15 +50,14 @@ def main() -> None:
             learning_rate=(2e-3, 2e-3),
             train_batch_norm=True,
         )
-        petseg.plot_history(history).savefig(args.out / f"{name}_curves.png", dpi=150)
-        scores[name] = petseg.evaluate(model, pets.test)
-        masks[name] = petseg.predict(model, images, image_size=IMAGE_SIZE)
+        petseg.plot_history(history).savefig(args.out / f"{architecture}_curves.png", dpi=150)
+        scores[architecture] = petseg.evaluate(model, pets.test)
+        masks[architecture] = [petseg.predict(model, image) for image in images]
 
-    prediction_sheet(images, truth, masks, pets.class_names).savefig(
-        args.out / "masks.png", dpi=150
-    )
+    grid = prediction_grid(images, truth, masks, pets.class_names)
+    grid.savefig(args.out / "masks.png", dpi=150)
     Console().print(comparison_table(scores))
-    print(f"Learning curves and masks are in {args.out}/")
+    print(f"Learning curves and masks are in {args.out}")
 
 
 if __name__ == "__main__":

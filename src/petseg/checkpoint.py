@@ -1,158 +1,297 @@
-"""A training run that can be killed and gone on with: its epochs, its best weights, its files."""
+"""The resumable state of a training run: in memory, and in a folder."""
 
 import csv
+import hashlib
 import importlib.util
 import json
-import math
 import os
-import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 
-from petseg.atomic_files import whole_file, write_json
+from petseg.atomic_files import whole_file
+from petseg.run_lock import RunLock
+from petseg.run_state import (
+    COMPLETE,
+    FROZEN,
+    MONITOR,
+    REMEDY,
+    TRAINED,
+    TRAINING,
+    RunFiles,
+    RunState,
+)
 
-MONITOR = "val_mean_iou"
-FROZEN = "frozen.weights.h5"  # the best epoch's of before the thaw
+NEW = ".new-"  # before the name of a weights file that `run.json` does not name yet
 
 
 class Run:
-    """The epochs done so far: in memory, and in `folder` if there is one.
+    """A training run: its state in memory and, where it has a folder, on disk.
 
-    `run.json` is the one file that says what is done; weights are in place before it names them.
-    (Keras's `BackupAndRestore` writes weights and epoch one after the other, and leaves its epoch
-    number on the model, where a later `fit` finds it.)
+    New weights are written first, under names of their own. Then `run.json` names them with their
+    checksums, and after that they get their final names. A process that is killed at any point
+    leaves a folder that `open` brings to the state of the last finished epoch.
+
+    Use `Run.open`, as a context manager: it holds the lock of the folder.
     """
 
-    def __init__(self, folder: Path | None, settings: dict[str, Any]):
-        self.folder = folder
-        self.settings = settings
-        self.rows: list[dict[str, Any]] = []
-        self.finished = False
-        self._seeds: list[Any] = []  # of the layers that draw, such as dropout
+    def __init__(self, folder: Path | None):
+        self.files = None if folder is None else RunFiles(folder)
+        self.state = RunState()
         self._best_weights: list[Any] | None = None
+        self._lock = None if self.files is None else RunLock(self.files.lock)
+        self._new_folder = False
 
     @classmethod
-    def open(cls, run_dir: str | os.PathLike[str] | None, settings: dict[str, Any]) -> "Run":
-        """A new run, or the one in `run_dir`, which must have the same settings."""
-        run = cls(None if run_dir is None else Path(run_dir), settings)
-        if run.folder is None:
+    def open(cls, run_dir: str | os.PathLike[str] | None) -> Self:
+        """Opens the run in a folder, or begins one, and locks the folder.
+
+        Args:
+            run_dir: The folder, made if it does not exist, or None for a run without files.
+
+        Returns:
+            The run.
+
+        Raises:
+            BlockingIOError: If another process trains in the folder.
+            ValueError: If `run_dir` is a file or has results of something else, or if one of the
+                run's files is damaged.
+        """
+        run = cls(None if run_dir is None else Path(run_dir))
+        if run.files is None or run._lock is None:
             return run
-        if run.folder.exists() and not run.folder.is_dir():
-            raise ValueError(f"`run_dir` must be a folder. Received: {run.folder}, a file.")
-        run.folder.mkdir(parents=True, exist_ok=True)
-        if run._state.exists():
-            state = json.loads(run._state.read_text(encoding="utf-8"))
-            changed = {
-                name: (state["settings"].get(name), value)
-                for name, value in settings.items()
-                if state["settings"].get(name) != value
-            }
-            if changed:
-                detail = "; ".join(f"{k} was {a!r}, is {b!r}" for k, (a, b) in changed.items())
-                raise ValueError(
-                    f"`run_dir` must be a new folder, or that of a run with the same settings. "
-                    f"Received: {run.folder}, where {detail}."
-                )
-            run.rows, run.finished = state["epochs"], state["finished"]
-            run._seeds = state["seeds"]
+        folder = run.files.folder
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"`run_dir` must be a folder. Received: {folder}, a file.")
+        run._new_folder = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        run._lock.acquire()
+        try:
+            if run.files.state.exists():
+                run.state = RunState.read(run.files.state)
+            else:
+                _check_no_results(run.files)
+            run._recover(run.files)
+        except BaseException:
+            run.close()
+            raise
         return run
+
+    def close(self) -> None:
+        """Releases the lock, and removes a folder in which nothing was written."""
+        if self.files is None or self._lock is None:
+            return
+        self._lock.release()
+        if self._new_folder and not any(self.files.folder.iterdir()):
+            self.files.folder.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def use_settings(self, section: str, settings: dict[str, Any]) -> None:
+        """Records the settings of a new run, or compares them with those of a run to resume.
+
+        Args:
+            section: Who sets them.
+            settings: Everything that decides the result, ready for JSON.
+
+        Raises:
+            ValueError: If the folder holds a run with other settings. Names what changed.
+        """
+        settings = json.loads(json.dumps(settings))  # Tuples become lists, as in the file.
+        if self.files is not None:
+            self.state.check_settings(section, settings, self.files.folder)
+        self.state.settings[section] = settings
 
     @property
     def epoch(self) -> int:
         """How many epochs are done."""
-        return len(self.rows)
+        return len(self.state.epochs)
 
-    def _file(self, name: str) -> Path:
-        assert self.folder is not None
-        return self.folder / name
+    def is_ended(self, stage: str, epochs: int) -> bool:
+        """Returns whether a stage of `epochs` epochs needs no more training."""
+        done = self.state.epochs_of(stage) >= epochs
+        return done or stage in self.state.stopped or self.state.status != TRAINING
 
-    @property
-    def _state(self) -> Path:
-        return self._file("run.json")
+    def keep_best(self, model: keras.Model, row: dict[str, Any]) -> None:
+        """Keeps the weights of a finished epoch if none before had a better mean IoU.
 
-    @property
-    def _backup(self) -> Path:
-        return self._file(f"epoch-{self.epoch:03d}.weights.h5")
-
-    def add(self, model: keras.Model, row: dict[str, Any]) -> None:
-        """Records a finished epoch, with the model's weights and the optimizer's."""
-        self.rows.append(row)
-        is_best = row[MONITOR] >= max(done[MONITOR] for done in self.rows)
-        if self.folder is None:
-            self._best_weights = model.get_weights() if is_best else self._best_weights
-            return
-        backup = self._backup
-        model.save_weights(backup)  # without the states of seeds
-        self._seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds_of(model)]
-        if is_best:
-            with whole_file(self.folder / "best.weights.h5") as part:
-                without_optimizer(model).save_weights(part)
-            if row["stage"] == "frozen":
-                shutil.copyfile(self.folder / "best.weights.h5", self.folder / FROZEN)
-        self._write_state()
-        for old in self.folder.glob("epoch-*.weights.h5"):
-            if old != backup:
-                old.unlink()
-
-    def pass_over(self, train: Any) -> None:
-        """Brings `train` to the epoch that comes next.
-
-        petseg's datasets draw order and augmentation for each iterator; Keras makes two an epoch.
+        Args:
+            model: The model after that epoch.
+            row: Logs of that epoch, with its stage.
         """
-        for _ in range(2 * self.epoch):
-            iter(train)
+        if any(done[MONITOR] > row[MONITOR] for done in self.state.epochs):
+            return
+        if self.files is None:
+            self._best_weights = model.get_weights()
+            return
+        self._write(self.files.best, without_optimizer(model).save_weights)
+        if row["stage"] == FROZEN:
+            self._write(self.files.frozen, without_optimizer(model).save_weights)
 
-    def restore(self, model: keras.Model) -> None:
-        """Gives the compiled `model` its weights and its optimizer's as after the last epoch."""
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._backup)
-        for seed, state in zip(_seeds_of(model), self._seeds, strict=True):
-            seed.assign(state)
+    def add(self, model: keras.Model, row: dict[str, Any], *, stopped: bool = False) -> None:
+        """Records a finished epoch with all that is needed to continue after it.
+
+        Args:
+            model: The model after that epoch, with its optimizer.
+            row: Logs of that epoch, with its stage.
+            stopped: Whether a callback ended the stage with this epoch.
+        """
+        self.state.epochs.append(row)
+        self.state.stage = row["stage"]
+        if stopped:
+            self.state.stopped.append(row["stage"])
+        if self.files is None:
+            return
+        old = [path.name for path in self.files.backups()]
+        self._write(self.files.backup(self.epoch), model.save_weights)
+        for name in old:
+            self.state.files.pop(name, None)
+        # `save_weights` leaves the state of random layers out.
+        self.state.seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds_of(model)]
+        self._commit(self.files)
+
+    def restore(self, model: keras.Model, *, optimizer: bool) -> None:
+        """Brings a model to where it was after the last recorded epoch.
+
+        Args:
+            model: The model. With `optimizer`, its optimizer is built.
+            optimizer: Whether to restore the optimizer as well.
+        """
+        if self.files is None:
+            return
+        target = model if optimizer else without_optimizer(model)
+        target.load_weights(self.files.backup(self.epoch))
+        for seed, value in zip(_seeds_of(model), self.state.seeds, strict=True):
+            seed.assign(value)
 
     def finish(self, model: keras.Model) -> None:
-        """Gives `model` the best epoch's weights; the run needs its backup no more."""
-        if self.folder is None:
+        """Gives a model the weights of the best epoch, and records that all epochs are done.
+
+        Args:
+            model: The trained model.
+        """
+        if self.files is None:
             if self._best_weights is not None:
                 model.set_weights(self._best_weights)
             return
-        if self.rows:
-            without_optimizer(model).load_weights(self.folder / "best.weights.h5")
-        self.finished = True
-        self._write_state()
-        for backup in self.folder.glob("epoch-*.weights.h5"):
-            backup.unlink()
+        if self.state.epochs:
+            without_optimizer(model).load_weights(self.files.best)
+        if self.state.status == TRAINING:
+            self.state.status = TRAINED
+            for backup in self.files.backups():
+                self.state.files.pop(backup.name, None)
+            self._commit(self.files)
+
+    def complete(self) -> None:
+        """Records that the files of the result are written too."""
+        self.state.status = COMPLETE
+        if self.files is not None:
+            self._commit(self.files)
 
     def history(self) -> tuple[list[int], dict[str, list[Any]]]:
-        """The epochs' numbers, and a list over them for each name in the logs and for "stage"."""
-        names = dict.fromkeys(name for row in self.rows for name in row)
-        columns = {name: [row.get(name) for row in self.rows] for name in names}
-        return list(range(self.epoch)), columns
+        """Collects the logs of all epochs.
 
-    def tensorboard(self) -> list[keras.callbacks.Callback]:
-        """The callback that writes TensorBoard's files, where it is installed."""
-        if self.folder is None or importlib.util.find_spec("tensorboard") is None:
-            return []
-        logs = str(self.folder / "tensorboard")
-        return [keras.callbacks.TensorBoard(logs, write_graph=False)]
+        Returns:
+            The numbers of the epochs, and for each name in the logs its values.
+        """
+        rows = self.state.epochs
+        names = dict.fromkeys(name for row in rows for name in row)
+        return list(range(self.epoch)), {name: [row.get(name) for row in rows] for name in names}
 
-    def _write_state(self) -> None:
+    def tensorboard(self) -> Sequence[keras.callbacks.Callback]:
+        """Returns the callback that writes logs for TensorBoard, where that is installed."""
+        if self.files is None or importlib.util.find_spec("tensorboard") is None:
+            return ()
+        return (_TensorBoard(str(self.files.tensorboard), write_graph=False),)
+
+    def _write(self, path: Path, save: Callable[[Path], None]) -> None:
+        """Writes new weights beside the old ones, which count until the next commit."""
+        new = _new_name(path)
+        with whole_file(new) as part:
+            save(part)
+        self.state.files[path.name] = _digest(new)
+
+    def _commit(self, files: RunFiles) -> None:
+        """Makes the state in memory the one that counts."""
+        self.state.write(files.state)
+        for name in self.state.files:
+            new = _new_name(files.folder / name)
+            if new.exists():
+                new.replace(files.folder / name)
+        self._tidy(files)
+
+    def _tidy(self, files: RunFiles) -> None:
+        """Removes old backups, and writes the history that the state implies."""
+        for backup in files.backups():
+            if backup.name not in self.state.files:
+                backup.unlink()
         epochs, columns = self.history()
         with (
-            whole_file(self._file("history.csv")) as part,
+            whole_file(files.history) as part,
             part.open("w", encoding="utf-8", newline="") as table,
         ):
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(["epoch", *columns])
             writer.writerows(zip(epochs, *columns.values(), strict=True))
-        state = {
-            "settings": self.settings,
-            "finished": self.finished,
-            "seeds": self._seeds,
-            "epochs": self.rows,
-        }
-        write_json(self._state, state)
+
+    def _recover(self, files: RunFiles) -> None:
+        """Finishes or undoes a commit that was interrupted, then checks the weights files."""
+        for part in files.folder.glob(".part-*"):
+            part.unlink()
+        for new in files.folder.glob(_new_name(files.folder / "*.weights.h5").name):
+            path = new.with_name(new.name.removeprefix(NEW))
+            if _digest(new) == self.state.files.get(path.name):
+                new.replace(path)
+            else:
+                new.unlink()
+        for name, digest in self.state.files.items():
+            path = files.folder / name
+            if not path.exists():
+                raise ValueError(f"{path} is missing. {REMEDY}")
+            if _digest(path) != digest:
+                raise ValueError(
+                    f"{path} is damaged: its content is not what {files.state.name} recorded. "
+                    f"{REMEDY}"
+                )
+        if self.state.epochs:
+            self._tidy(files)
+
+
+def _check_no_results(files: RunFiles) -> None:
+    found = [path.name for path in files.results if path.exists()]
+    if found:
+        raise ValueError(
+            f"`run_dir` must be a new folder or that of a run. Received: {files.folder}, which has "
+            f"{', '.join(found)} but no {files.state.name}. Choose another folder, or move these "
+            "files away."
+        )
+
+
+class _TensorBoard(keras.callbacks.TensorBoard):
+    """Leaves text in the logs out, which other callbacks may put there."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        numbers = {name: value for name, value in (logs or {}).items() if not _is_text(value)}
+        super().on_epoch_end(epoch, numbers)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | bytes)
+
+
+def _new_name(path: Path) -> Path:
+    return path.with_name(f"{NEW}{path.name}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seeds_of(model: keras.Model) -> list[keras.Variable]:
@@ -160,29 +299,8 @@ def _seeds_of(model: keras.Model) -> list[keras.Variable]:
 
 
 def without_optimizer(model: keras.Model) -> keras.Model:
-    """The same layers and weights with no optimizer, whose state would go into a weights file."""
+    """Returns a model of the same layers and weights with no optimizer, to save or load weights.
+
+    The state of an optimizer would go into the weights file.
+    """
     return keras.Model(model.inputs, model.outputs)
-
-
-class RunLog(keras.callbacks.Callback):
-    """Puts each finished epoch into a `Run`; stops the training when it has diverged."""
-
-    def __init__(self, run: Run, stage: str):
-        super().__init__()
-        self.run = run
-        self.stage = stage
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        row = {name: float(value) for name, value in (logs or {}).items()}
-        if MONITOR not in row:
-            raise ValueError(
-                "`model` must be compiled with `petseg.MeanIoU` under its own name, and `val` must "
-                f"not be empty: no {MONITOR!r} among {', '.join(row)}."
-            )
-        if not math.isfinite(row["loss"]) or not math.isfinite(row[MONITOR]):
-            raise ValueError(
-                f"Training stopped: after epoch {epoch + 1} the loss is {row['loss']} and the mean "
-                f"IoU on `val` {row[MONITOR]}. Masks must hold class indices only, or the metric's "
-                "and the loss's `ignore_class`; if they do, lower `learning_rate`."
-            )
-        self.run.add(self.model, {"stage": self.stage, **row})

@@ -1,168 +1,456 @@
-"""What a run leaves in its folder beside the weights: its settings, figures and pictures."""
+"""One experiment: a model trained from its settings, evaluated, and kept in a folder.
+
+`petseg train` and the benchmark are thin callers of `run`.
+"""
 
 import json
-import time
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-from rich.table import Table
+import keras
 
-if TYPE_CHECKING:
-    import keras
+from petseg.atomic_files import whole_file, write_json
+from petseg.backbones import BACKBONES
+from petseg.checkpoint import Run, without_optimizer
+from petseg.complexity import multiply_adds
+from petseg.data import Splits
+from petseg.data.source import DataSource
+from petseg.environment import environment
+from petseg.evaluation import evaluate
+from petseg.losses import CrossEntropyDice
+from petseg.mask_grid import prediction_grid, spread_examples
+from petseg.metrics import MeanIoU
+from petseg.models import MODELS
+from petseg.plots import plot_history
+from petseg.prediction import predict
+from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
+from petseg.scores import Evaluation
+from petseg.training import Plan
+from petseg_runtime import validation
 
-    from petseg import Splits
+__all__ = ["LOSSES", "OPTIMIZERS", "Result", "RunFiles", "Settings", "find_result", "run"]
 
-SHEET_PHOTOS = 8
+OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "amsgrad": lambda: keras.optimizers.Adam(amsgrad=True),  # Reddi et al., arXiv:1904.09237
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda: keras.optimizers.SGD(momentum=0.9),
+}
+CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
+SECTION = "experiment"  # of the settings in run.json
+NUM_MASKS = 8  # columns of masks.png
+SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
 
 
 @dataclass(frozen=True)
-class Record:
-    """The run in `folder`, which has `settings`.
+class Settings:
+    """Everything that decides the result of an experiment.
 
-    Raises `ValueError` when the folder holds a run with other settings.
+    Attributes:
+        architecture: A key of `petseg.MODELS`.
+        backbone: A key of `petseg.BACKBONES`.
+        weights: "imagenet" (encoder only), "pets" (whole model), None (random), or a weights file.
+        data: "pets", "synthetic", or a folder of images and masks.
+        classes: Class names of a folder's masks, in the order of the labels. None for pets.
+        binary: Whether the border of pets counts as pet.
+        image_size: Height and width of the images in pixels.
+        batch_size: Number of images in a batch.
+        frozen_epochs: Number of epochs with the encoder frozen.
+        epochs: Number of epochs after that, with the encoder thawed.
+        learning_rate: Highest learning rate of the frozen and of the thawed stage.
+        loss: "cross-entropy" or "cross-entropy-dice".
+        class_weights: Weight of each class in the loss, or None.
+        optimizer: A key of `OPTIMIZERS`.
+        seed: Seed of the weights, of the order of the images and of their augmentation.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+        >>> settings = Settings("unet", data="synthetic", image_size=(64, 64), epochs=4)
     """
 
-    folder: Path
-    settings: dict[str, Any]
+    architecture: str
+    backbone: str = "mobilenetv2"
+    weights: str | None = "imagenet"
+    data: str = "pets"
+    classes: tuple[str, ...] | None = None
+    binary: bool = False
+    image_size: tuple[int, int] = (128, 128)
+    batch_size: int = 16
+    frozen_epochs: int = 3
+    epochs: int = 24
+    learning_rate: tuple[float, float] = (1e-3, 3e-4)
+    loss: str = CROSS_ENTROPY_DICE
+    class_weights: tuple[float, ...] | None = None
+    optimizer: str = "adamw"
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        # Until an epoch is done and `finetune` notes it, there is nothing that could be mixed up.
-        if not (self.folder / "run.json").exists() or not self._settings.exists():
-            return
-        there = json.loads(self._settings.read_text(encoding="utf-8"))
-        changed = [
-            f"{name} was {there.get(name)}, is {value}"
-            for name, value in json.loads(json.dumps(self.settings)).items()
-            if there.get(name) != value
-        ]
-        if changed:
-            raise ValueError(
-                f"{self.folder} holds a run with other settings: {'; '.join(changed)}. Choose "
-                "another RUN_DIR, or the same settings to go on with it."
-            )
-
-    def begin(self) -> None:
-        """Makes the folder, and notes the settings in it."""
-        from petseg.atomic_files import write_json
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._settings, self.settings)
-
-    @property
-    def _settings(self) -> Path:
-        return self.folder / "settings.json"
-
-    @property
-    def _result(self) -> Path:
-        return self.folder / "result.json"
-
-    @property
-    def finished(self) -> bool:
-        """Whether all of the run's files are written."""
-        return self._result.exists()
-
-    def stopwatch(self) -> "keras.callbacks.Callback":
-        """Puts the seconds of each epoch into its logs: their sum counts a killed run whole."""
-        import keras
-
-        begun = 0.0
-
-        def start(_epoch: int, _logs: dict[str, float]) -> None:
-            nonlocal begun
-            begun = time.perf_counter()
-
-        def stop(_epoch: int, logs: dict[str, float]) -> None:
-            logs["seconds"] = time.perf_counter() - begun
-
-        return keras.callbacks.LambdaCallback(on_epoch_begin=start, on_epoch_end=stop)
-
-    def finish(
-        self, model: "keras.Model", history: "keras.callbacks.History", splits: "Splits"
-    ) -> None:
-        """Evaluates the trained model, and writes it with its figures and pictures.
-
-        `result.json` comes last: where it is, all is.
-        """
-        from petseg import plot_history
-        from petseg.atomic_files import whole_file, write_json
-        from petseg.checkpoint import FROZEN, without_optimizer
-        from petseg.complexity import multiply_adds
-        from petseg.environment import environment
-
-        with whole_file(self.folder / "model.keras") as part:
-            model.save(part)
-        result = {
-            "settings": self.settings,
-            "environment": environment(),
-            "parameters": model.count_params(),
-            "multiply_adds": multiply_adds(model, splits.train.element_spec[0].shape[1:3]),
-            "training_seconds": round(sum(history.history.get("seconds", [])), 1),
-            **_scores(model, splits),
+        check = validation
+        checked: dict[str, Any] = {
+            "architecture": check.choice("architecture", self.architecture, MODELS),
+            "backbone": check.choice("backbone", self.backbone, BACKBONES),
+            "weights": None if self.weights is None else os.fspath(self.weights),
+            "image_size": check.image_size("image_size", self.image_size, SMALLEST_SIZE),
+            "batch_size": check.integer("batch_size", self.batch_size, 1),
+            "frozen_epochs": check.integer("frozen_epochs", self.frozen_epochs, 0),
+            "epochs": check.integer("epochs", self.epochs, 0),
+            "learning_rate": _two_rates(self.learning_rate),
+            "loss": check.choice("loss", self.loss, LOSSES),
+            "optimizer": check.choice("optimizer", self.optimizer, OPTIMIZERS),
+            "seed": check.integer("seed", self.seed, 0),
         }
-        stages = history.history.get("stage", [])
-        if "frozen" in stages and "thawed" in stages:
-            trained = model.get_weights()
-            without_optimizer(model).load_weights(self.folder / FROZEN)
-            result["before_fine_tuning"] = _scores(model, splits)
-            model.set_weights(trained)
-        if history.epoch:
-            with whole_file(self.folder / "curves.png") as part:
-                plot_history(history).savefig(part, dpi=150)
-        with whole_file(self.folder / "overlays.png") as part:
-            _test_sheet(model, splits).savefig(part, dpi=80)
-        write_json(self._result, result)
+        if self.classes is not None:
+            checked["classes"] = check.class_names("classes", self.classes)
+        if self.class_weights is not None:
+            count = None if self.classes is None else len(checked["classes"])
+            checked["class_weights"] = check.class_weights(
+                "class_weights", self.class_weights, count
+            )
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        self.source()  # Refuses settings of the data that do not fit together.
 
-    def table(self) -> Table:
-        """The figures of a finished run, on validation and test split."""
-        from petseg import Evaluation
-        from petseg.comparison import comparison_table
+    def source(self, data_dir: str | os.PathLike[str] | None = None) -> DataSource:
+        """Returns the source of the data.
 
-        result = json.loads(self._result.read_text(encoding="utf-8"))
-        splits = ("validation", "test")
-        return comparison_table(
-            {split: Evaluation.from_json(json.dumps(result[split])) for split in splits}
+        Args:
+            data_dir: Folder where `tensorflow_datasets` keeps the pets, or None for its default.
+
+        Returns:
+            The source. Nothing is read yet.
+        """
+        folder = None if data_dir is None else Path(data_dir)
+        return DataSource(self.data, folder, self.classes, self.binary)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings by name, as JSON has them."""
+        record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Reads settings from what `to_dict` returned, or from the result of petseg 0.1.0.
+
+        Args:
+            record: The settings by name.
+
+        Returns:
+            The settings, checked.
+
+        Raises:
+            ValueError: If a name is unknown or missing, or a value is out of its range.
+        """
+        values = dict(record)
+        if "model" in values:  # petseg 0.1.0
+            values["architecture"] = values.pop("model")
+            values["weights"] = None if values["weights"] == "none" else values["weights"]
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown or "architecture" not in values:
+            raise ValueError(
+                "`record` must hold the settings of an experiment, by name. Received: "
+                f"{', '.join(map(str, record))}."
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment found.
+
+    Attributes:
+        settings: The settings of the experiment.
+        validation: Scores on the validation data.
+        test: Scores on the test data.
+        before_fine_tuning: Scores of the best epoch before the encoder was thawed, under
+            "validation" and "test". None where only one stage was trained.
+        parameters: Number of the model's parameters.
+        multiply_adds: Number of multiplications for one image of the trained size.
+        training_seconds: Duration of all epochs, without loading and evaluation.
+        environment: Versions of the software, and the hardware.
+    """
+
+    settings: Settings
+    validation: Evaluation
+    test: Evaluation
+    before_fine_tuning: dict[str, Evaluation] | None
+    parameters: int
+    multiply_adds: int
+    training_seconds: float
+    environment: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result ready for JSON, the scores as in `Evaluation.to_json`."""
+        before = self.before_fine_tuning
+        record = {
+            "settings": self.settings.to_dict(),
+            "environment": self.environment,
+            "parameters": self.parameters,
+            "multiply_adds": self.multiply_adds,
+            "training_seconds": self.training_seconds,
+            "validation": _scores(self.validation),
+            "test": _scores(self.test),
+        }
+        if before is not None:
+            record["before_fine_tuning"] = {name: _scores(found) for name, found in before.items()}
+        return record
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Reads the result of a complete experiment.
+
+        Args:
+            folder: The folder of the experiment, or one that holds its `result.json`.
+
+        Returns:
+            The result.
+
+        Raises:
+            FileNotFoundError: If the folder holds no result.
+            ValueError: If the file is damaged.
+        """
+        path = RunFiles(Path(folder)).result
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            before = record.get("before_fine_tuning")
+            if before is not None:
+                before = {name: _evaluation(found) for name, found in before.items()}
+            return cls(
+                settings=Settings.from_dict(record["settings"]),
+                validation=_evaluation(record["validation"]),
+                test=_evaluation(record["test"]),
+                before_fine_tuning=before,
+                parameters=int(record["parameters"]),
+                multiply_adds=int(record["multiply_adds"]),
+                training_seconds=float(record["training_seconds"]),
+                environment=dict(record["environment"]),
+            )
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"There is no {path}: the experiment in this folder is not complete."
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is damaged: {error}. Delete it and run the experiment again, which "
+                "only evaluates the trained model."
+            ) from error
+
+
+def run(
+    settings: Settings,
+    folder: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = "auto",
+) -> Result:
+    """Trains and evaluates a model, or continues with what is left of that.
+
+    A run that was killed continues after its last finished epoch. One that is complete is not
+    trained again: its result is returned at once. Sets the global random seed of Keras.
+
+    Args:
+        settings: Everything that decides the result.
+        folder: Folder for all files, see `RunFiles`: `model.keras`, `result.json`, `curves.png`,
+            `masks.png` and those of `petseg.finetune`.
+        data_dir: Folder where `tensorflow_datasets` keeps the pets, or will download them to
+            (800 MB). None for its default.
+        callbacks: Callbacks of Keras for the training.
+        verbose: What Keras prints while it trains: "auto", 0, 1 or 2, see `keras.Model.fit`.
+
+    Returns:
+        The result, which `result.json` holds too.
+
+    Raises:
+        ValueError: If the folder holds a run with other settings or a damaged file, or the
+            training diverges.
+        FileNotFoundError: If the data is not there and cannot be downloaded.
+        BlockingIOError: If another process trains in the folder.
+
+    Example:
+        >>> settings = Settings("unet", data="synthetic", image_size=(64, 64), epochs=4)
+        >>> run(settings, "runs/unet").test.mean_iou
+    """
+    files = RunFiles(Path(folder))
+    source = settings.source(data_dir)
+    finished = find_result(settings, folder)
+    if finished is not None:
+        return finished
+    with Run.open(folder) as state:
+        state.use_settings(SECTION, settings.to_dict())
+        keras.utils.set_random_seed(settings.seed)
+        splits = source.splits(
+            image_size=settings.image_size, batch_size=settings.batch_size, seed=settings.seed
         )
+        model = build(settings, splits)
+        plan = _plan(settings, model, splits, callbacks, verbose)
+        history = plan.execute(state)
+        result = _result(settings, model, splits, history, files)
+        _write_files(result, model, splits, history, files)
+        state.complete()
+    return result
 
 
-def trained_size(model: Path) -> tuple[int, int] | None:
-    """The image size that a model of `petseg train`, or its export beside it, was trained on."""
-    settings = model.with_name("settings.json")
-    if not settings.exists():
+def find_result(settings: Settings, folder: str | os.PathLike[str]) -> Result | None:
+    """Looks for the result of an experiment that is complete.
+
+    Args:
+        settings: The settings of the experiment.
+        folder: Its folder, which need not exist.
+
+    Returns:
+        The result, or None where something is left to do.
+
+    Raises:
+        ValueError: If the folder holds a run with other settings, or a damaged file.
+    """
+    files = RunFiles(Path(folder))
+    if not files.state.exists():
         return None
-    height, width = json.loads(settings.read_text(encoding="utf-8"))["image_size"]
-    return height, width
+    state = RunState.read(files.state)
+    state.check_settings(SECTION, settings.to_dict(), files.folder)
+    written = files.result.exists() and files.model.exists()
+    return Result.load(folder) if state.status == COMPLETE and written else None
 
 
-def transparent_class(class_names: "tuple[str, ...]") -> int | None:
-    """The class that shows the bare photo in pictures: the background, where there is one."""
-    return class_names.index("background") if "background" in class_names else None
+def build(settings: Settings, splits: Splits) -> keras.Model:
+    """Builds the model of an experiment, compiled with its loss and optimizer.
 
+    Args:
+        settings: The settings.
+        splits: The data, for its classes.
 
-def _scores(model: "keras.Model", splits: "Splits") -> dict[str, Any]:
-    """The evaluation on validation and test split, ready for JSON."""
-    from petseg import evaluate
+    Returns:
+        The model, not trained yet.
 
-    return {
-        "validation": json.loads(evaluate(model, splits.val).to_json()),
-        "test": json.loads(evaluate(model, splits.test).to_json()),
-    }
-
-
-def _test_sheet(model: "keras.Model", splits: "Splits") -> Any:
-    """The first photos of the test split, with their true and predicted masks."""
-    import numpy as np
-
-    from petseg import predict
-    from petseg.comparison import prediction_sheet
-
-    examples = splits.test.unbatch().take(SHEET_PHOTOS)
-    images, masks = (np.stack(arrays) for arrays in zip(*examples.as_numpy_iterator(), strict=True))
-    predicted = predict(model, images, image_size=images.shape[1:3])
-    return prediction_sheet(
-        list(images),
-        list(masks),
-        {model.name: list(predicted)},
-        splits.class_names,
-        transparent=transparent_class(splits.class_names),
+    Raises:
+        ValueError: If the class weights do not fit the classes, or the weights not the model.
+    """
+    names, ignore_class = splits.class_names, splits.ignore_class
+    weights = settings.class_weights
+    if weights is not None:
+        weights = validation.class_weights("class_weights", weights, len(names))
+    model = MODELS[settings.architecture](
+        len(names),
+        backbone=settings.backbone,
+        weights=settings.weights,
+        class_names=names,
+        ignore_class=ignore_class,
     )
+    if settings.loss == CROSS_ENTROPY_DICE:
+        loss = CrossEntropyDice(weights, ignore_class)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=ignore_class
+        )
+    model.compile(
+        optimizer=OPTIMIZERS[settings.optimizer](),
+        loss=loss,
+        metrics=[MeanIoU(len(names), names, ignore_class)],
+    )
+    return model
+
+
+def _plan(
+    settings: Settings,
+    model: keras.Model,
+    splits: Splits,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: int | str,
+) -> Plan:
+    return Plan.check(
+        model,
+        splits.train,
+        splits.val,
+        frozen_epochs=settings.frozen_epochs,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        schedule="cosine",
+        thaw="all",
+        # The Dice part of the other loss is no sum over pixels: that loss has the weights itself.
+        class_weights=settings.class_weights if settings.loss == CROSS_ENTROPY else None,
+        # Random weights come with no statistics worth keeping.
+        train_batch_norm=settings.weights is None,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+
+
+def _result(
+    settings: Settings,
+    model: keras.Model,
+    splits: Splits,
+    history: keras.callbacks.History,
+    files: RunFiles,
+) -> Result:
+    before = None
+    stages = history.history.get("stage", ())
+    if FROZEN in stages and THAWED in stages:
+        trained = model.get_weights()
+        without_optimizer(model).load_weights(files.frozen)
+        before = _evaluations(model, splits)
+        model.set_weights(trained)
+    return Result(
+        settings=settings,
+        **_evaluations(model, splits),
+        before_fine_tuning=before,
+        parameters=model.count_params(),
+        multiply_adds=multiply_adds(model, settings.image_size),
+        training_seconds=round(sum(history.history.get("seconds", ())), 1),
+        environment=environment(),
+    )
+
+
+def _evaluations(model: keras.Model, splits: Splits) -> dict[str, Evaluation]:
+    return {"validation": evaluate(model, splits.val), "test": evaluate(model, splits.test)}
+
+
+def _write_files(
+    result: Result,
+    model: keras.Model,
+    splits: Splits,
+    history: keras.callbacks.History,
+    files: RunFiles,
+) -> None:
+    with whole_file(files.model) as part:
+        model.save(part)
+    if history.epoch:
+        with whole_file(files.curves) as part:
+            plot_history(history).savefig(part, dpi=150)
+    images, masks = spread_examples(splits.test, NUM_MASKS)
+    predicted = [predict(model, image, image_size=image.shape[:2]) for image in images]
+    grid = prediction_grid(
+        images,
+        masks,
+        {model.name: predicted},
+        splits.class_names,
+        ignore_class=splits.ignore_class,
+    )
+    with whole_file(files.masks) as part:
+        grid.savefig(part, dpi=80)
+    write_json(files.result, result.to_dict())
+
+
+def _two_rates(values: Any) -> tuple[float, float]:
+    rates = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else ()
+    if len(rates) != 2:
+        raise ValueError(
+            "`learning_rate` must be two positive numbers, for the frozen and for the thawed "
+            f"stage. Received: {values!r}."
+        )
+    frozen, thawed = (validation.positive_number("learning_rate", rate) for rate in rates)
+    return frozen, thawed
+
+
+def _scores(evaluation: Evaluation) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(evaluation.to_json())
+    return found
+
+
+def _evaluation(record: Any) -> Evaluation:
+    return Evaluation.from_json(json.dumps(record))

@@ -80,9 +80,10 @@ def _history_records(history: Any) -> Mapping[str, Sequence[Any]]:
         )
     with Path(history).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    curves = {*CURVES, *(f"val_{name}" for name in CURVES)}
+    # Only the curves: the logs of other callbacks may be text.
+    numbers = {*CURVES, *(f"val_{name}" for name in CURVES)}
     return {
-        name: [float(row[name] or "nan") if name in curves else row[name] for row in rows]
+        name: [float(row[name] or "nan") if name in numbers else row[name] for row in rows]
         for name in (rows[0] if rows else ())
     }
 

@@ -1,109 +1,316 @@
-"""Fine-tuning in two stages: the decoder on a frozen encoder, then the encoder too."""
+"""Fine-tuning in two stages: the decoder with a frozen encoder, then the encoder as well."""
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
-from petseg.checkpoint import Run, RunLog
+from petseg.checkpoint import Run
+from petseg.compilation import Compilation, LearningRate
+from petseg.data.epochs import batches_from_epoch, seeded_epochs
+from petseg.epoch_recorder import EpochRecorder
+from petseg.model_records import update_info
+from petseg.run_state import FROZEN, THAWED
+from petseg_runtime import validation
 
 THAW_STAGES = ("all", "stage2", "stage3", "stage4", "stage5")
+SCHEDULES = ("cosine", None)
+# What a single learning rate is multiplied by for the thawed stage.
+THAWED_SHARE = 0.3
 
 
 def finetune(
     model: keras.Model,
-    train: Any,
-    val: Any,
+    train: tf.data.Dataset,
+    val: tf.data.Dataset,
     *,
     frozen_epochs: int = 3,
     epochs: int = 10,
     learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
+    schedule: str | None = "cosine",
     thaw: str = "all",
     class_weights: Sequence[float] | None = None,
     train_batch_norm: bool = False,
     run_dir: str | os.PathLike[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = "auto",
 ) -> keras.callbacks.History:
-    """Trains `frozen_epochs` with the encoder frozen, then `epochs` with it thawed.
+    """Trains a model in two stages: first with its encoder frozen, then with the encoder thawed.
 
-    `train` and `val` are datasets of batches `(images, masks)`, of a known length. Each stage
-    compiles the model with its own loss, metrics and kind of optimizer, at a rate that rises to
-    `learning_rate` over its first twentieth and falls to zero as a cosine (arXiv:1608.03983). A
-    pair is the peaks of the two stages; of a single rate, the thawed stage takes three tenths.
+    Each stage compiles the model again with its own optimizer, loss and metrics objects. The
+    optimizer starts without state. The model ends with the weights of the epoch that had the best
+    mean IoU on `val`. The image size of `train` becomes that of the model's record.
 
-    `thaw` names the encoder's first stage to be trained: "all", or "stage2" to "stage5", where
-    stage n ends at stride 2 ** n. Its batch normalization keeps the pretrained statistics, scale
-    and offset unless `train_batch_norm`: small batches would spoil them. `class_weights`, one a
-    class, weigh each pixel's loss.
+    With `run_dir`, training is resumable: the same call continues after the last finished epoch of
+    a run that was killed. With petseg's datasets it comes to the same end as an uninterrupted run;
+    other datasets are read in the order that they give. Callbacks start again without memory.
 
-    The model ends with the weights of the epoch that had the best mean IoU on `val`. `run_dir`
-    keeps these (`best.weights.h5`), the best of before the thaw (`frozen.weights.h5`), the history
-    (`history.csv`, and TensorBoard's where it is installed) and, after each epoch, all that is
-    needed to go on: the same call goes on from the last finished epoch of a run that was killed,
-    and with petseg's datasets comes to the same end.
+    Args:
+        model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
+        train: Batches `(images, masks)`, or `(images, masks, sample_weights)`, of known number.
+            Images are `(N, H, W, 3)` in [0, 255], masks `(N, H, W, 1)` or `(N, H, W)`.
+        val: Batches for validation, in the same layout.
+        frozen_epochs: Number of epochs with the encoder frozen.
+        epochs: Number of epochs after that, with the encoder thawed.
+        learning_rate: Learning rates of the frozen and the thawed stage. Of a single number, the
+            thawed stage takes three tenths.
+        schedule: "cosine" lets the learning rate rise to `learning_rate` over the first twentieth
+            of each stage and fall to zero as a cosine (arXiv:1608.03983). None keeps it constant,
+            for callbacks that change it.
+        thaw: First stage of the encoder that is trained: "all", or "stage2" to "stage5", where
+            stage n ends at stride 2 ** n.
+        class_weights: Weight of each class in the loss of a pixel, or None.
+        train_batch_norm: Whether the encoder's batch normalization is trained too. By default it
+            keeps its pretrained statistics, scale and offset, which small batches would spoil.
+        run_dir: Folder that keeps `best.weights.h5`, `frozen.weights.h5` (the best epoch before
+            the encoder was thawed), `history.csv`, TensorBoard's logs where that is installed, and
+            the state of the run. None keeps nothing.
+        callbacks: Callbacks of Keras. One that stops the training, such as `EarlyStopping`, ends
+            its stage.
+        verbose: What Keras prints: "auto", 0 (nothing), 1 (a progress bar) or 2 (a line for each
+            epoch).
 
-    Returns one history over both stages, with the stage of each epoch under "stage". Raises
-    `ValueError` when an argument is out of its range, when `run_dir` holds a run with other
-    settings, and when the loss is no longer finite.
+    Returns:
+        One history over both stages. It has the stage of each epoch under "stage" and its duration
+        under "seconds".
+
+    Raises:
+        ValueError: If an argument is out of its range, if `run_dir` holds a run with other settings
+            or a damaged file, or if the loss is no longer finite.
+        TypeError: If `train` or `val` is not a `tf.data.Dataset`.
+        BlockingIOError: If another process trains in `run_dir`.
+
+    Example:
+        >>> pets = petseg.load_pets()
+        >>> model = petseg.unet(class_names=pets.class_names)
+        >>> history = petseg.finetune(model, pets.train, pets.val, run_dir="runs/unet")
     """
-    encoder = _encoder_of(model)
-    rates = _peak_rates(learning_rate)
-    for name, count in (("frozen_epochs", frozen_epochs), ("epochs", epochs)):
-        if not isinstance(count, int) or count < 0:
-            raise ValueError(f"`{name}` must be an integer of 0 or more. Received: {count!r}.")
-    if thaw not in THAW_STAGES:
-        raise ValueError(f"`thaw` must be one of {', '.join(THAW_STAGES)}. Received: {thaw!r}.")
-    steps = _number_of_batches(train)
-    settings = {
-        "model": model.name,
-        "parameters": model.count_params(),
-        "frozen_epochs": frozen_epochs,
-        "epochs": epochs,
-        "learning_rate": list(rates),
-        "thaw": thaw,
-        "class_weights": None if class_weights is None else list(class_weights),
-        "train_batch_norm": train_batch_norm,
-    }
-    if class_weights is not None:
-        train = _weighted(train, class_weights, model.output_shape[-1])
-    run = Run.open(run_dir, settings)
-    run.pass_over(train)
-    stages = (
-        ("frozen", 0, frozen_epochs, rates[0]),
-        ("thawed", frozen_epochs, frozen_epochs + epochs, rates[1]),
+    plan = Plan.check(
+        model,
+        train,
+        val,
+        frozen_epochs=frozen_epochs,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        thaw=thaw,
+        class_weights=class_weights,
+        train_batch_norm=train_batch_norm,
+        callbacks=callbacks,
+        verbose=verbose,
     )
-    for stage, begin, end, rate in stages:
-        if begin == end or run.epoch > end or run.finished:
-            continue
-        if stage == "frozen":
+    with Run.open(run_dir) as run:
+        return plan.execute(run)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: its name, number of epochs and highest learning rate."""
+
+    name: str
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training whose arguments are checked. `execute` runs it, or what is left of it.
+
+    Attributes are the arguments of `finetune`.
+    """
+
+    model: keras.Model
+    train: tf.data.Dataset
+    val: tf.data.Dataset
+    compilation: Compilation
+    stages: tuple[Stage, Stage]
+    schedule: str | None
+    thaw: str
+    class_weights: tuple[float, ...] | None
+    train_batch_norm: bool
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    verbose: int | str
+
+    @classmethod
+    def check(
+        cls,
+        model: keras.Model,
+        train: tf.data.Dataset,
+        val: tf.data.Dataset,
+        *,
+        frozen_epochs: int,
+        epochs: int,
+        learning_rate: float | tuple[float, float],
+        schedule: str | None,
+        thaw: str,
+        class_weights: Sequence[float] | None,
+        train_batch_norm: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
+        verbose: int | str,
+    ) -> "Plan":
+        """Checks the arguments of `finetune`, see there.
+
+        Args:
+            model: See `finetune`.
+            train: See `finetune`.
+            val: See `finetune`.
+            frozen_epochs: See `finetune`.
+            epochs: See `finetune`.
+            learning_rate: See `finetune`.
+            schedule: See `finetune`.
+            thaw: See `finetune`.
+            class_weights: See `finetune`.
+            train_batch_norm: See `finetune`.
+            callbacks: See `finetune`.
+            verbose: See `finetune`.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ValueError: If an argument is out of its range.
+            TypeError: If `train` or `val` is not a `tf.data.Dataset`.
+        """
+        _check_encoder(model)
+        compilation = Compilation(model)
+        _check_batches("train", train)
+        _check_batches("val", val)
+        _check_train(train, compilation.steps_per_execution)
+        _check_val(val)
+        validation.choice("schedule", schedule, SCHEDULES)
+        _check_callbacks(callbacks, schedule)
+        frozen_rate, thawed_rate = _learning_rates(learning_rate)
+        weights = None
+        if class_weights is not None:
+            weights = validation.class_weights(
+                "class_weights", class_weights, model.output_shape[-1]
+            )
+            if len(train.element_spec) == 3:
+                raise ValueError(
+                    "`class_weights` must be None where `train` has sample weights. Multiply the "
+                    "sample weights by those of the classes instead."
+                )
+        return cls(
+            model=model,
+            train=train,
+            val=val,
+            compilation=compilation,
+            stages=(
+                Stage(FROZEN, validation.integer("frozen_epochs", frozen_epochs, 0), frozen_rate),
+                Stage(THAWED, validation.integer("epochs", epochs, 0), thawed_rate),
+            ),
+            schedule=schedule,
+            thaw=validation.choice("thaw", thaw, THAW_STAGES),
+            class_weights=weights,
+            train_batch_norm=bool(train_batch_norm),
+            callbacks=tuple(callbacks),
+            verbose=validation.choice("verbose", verbose, ("auto", 0, 1, 2)),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the result, ready for JSON."""
+        epochs = seeded_epochs(self.train)
+        return {
+            "model": self.model.name,
+            "parameters": self.model.count_params(),
+            "dtype_policy": self.model.dtype_policy.name,
+            "backend": keras.backend.backend(),
+            "frozen_epochs": self.stages[0].epochs,
+            "epochs": self.stages[1].epochs,
+            "learning_rate": [stage.learning_rate for stage in self.stages],
+            "schedule": self.schedule,
+            "thaw": self.thaw,
+            "class_weights": self.class_weights,
+            "train_batch_norm": self.train_batch_norm,
+            "train": {
+                **_dataset_description(self.train),
+                **({} if epochs is None else epochs.description),
+            },
+            "val": _dataset_description(self.val),
+            **self.compilation.description(),
+        }
+
+    def execute(self, run: Run) -> keras.callbacks.History:
+        """Trains all epochs that the run has not done yet.
+
+        Args:
+            run: The open run.
+
+        Returns:
+            The history of all epochs.
+
+        Raises:
+            ValueError: If the run has other settings, or the loss is no longer finite.
+        """
+        run.use_settings("training", self.settings())
+        image_size = tuple(self.train.element_spec[0].shape[1:3])
+        if None not in image_size:
+            update_info(self.model, image_size=image_size)
+        waiting = [stage for stage in self.stages if not run.is_ended(stage.name, stage.epochs)]
+        if waiting and run.epoch:
+            run.restore(self.model, optimizer=False)
+        for stage in waiting:
+            self._train_stage(stage, run)
+        run.finish(self.model)
+        history = keras.callbacks.History()
+        history.set_model(self.model)
+        history.epoch, history.history = run.history()
+        return history
+
+    def _train_stage(self, stage: Stage, run: Run) -> None:
+        """Trains the epochs of a stage that are left, in one call of `fit`."""
+        encoder = self.model.get_layer("encoder")
+        if stage.name == FROZEN:
             encoder.trainable = False
         else:
-            thaw_encoder(encoder, thaw, train_batch_norm)
-        _compile_again(model, rate, (end - begin) * steps)
-        if run.epoch > begin:
-            run.restore(model)
-        if run.epoch < end:
-            model.fit(
-                train,
-                validation_data=val,
-                initial_epoch=run.epoch,
-                epochs=end,
-                shuffle=False,  # the order is the dataset's own
-                callbacks=[*callbacks, *run.tensorboard(), RunLog(run, stage)],
-            )
-    run.finish(model)
-    history = keras.callbacks.History()
-    history.set_model(model)
-    history.epoch, history.history = run.history()
-    return history
+            thaw_encoder(encoder, self.thaw, self.train_batch_norm)
+        steps = int(self.train.cardinality())
+        self.compilation.compile(self._learning_rate(stage, stage.epochs * steps))
+        done = run.state.epochs_of(stage.name)
+        if done:
+            run.restore(self.model, optimizer=True)
+        batches = batches_from_epoch(self.train, run.epoch)
+        if self.class_weights is not None:
+            batches = _weighted(batches, self.class_weights)
+        # The batches are one endless stream. With `steps_per_epoch`, Keras keeps one iterator over
+        # it through all epochs, on every backend.
+        self.model.fit(
+            batches,
+            steps_per_epoch=steps,
+            validation_data=self.val,
+            initial_epoch=run.epoch,
+            epochs=run.epoch - done + stage.epochs,
+            shuffle=False,  # The order is that of the dataset.
+            callbacks=[*self.callbacks, *run.tensorboard(), EpochRecorder(run, stage.name)],
+            verbose=self.verbose,
+        )
+
+    def _learning_rate(self, stage: Stage, steps: int) -> LearningRate:
+        if self.schedule is None:
+            return stage.learning_rate
+        warmup_steps = steps // 20
+        return keras.optimizers.schedules.CosineDecay(
+            stage.learning_rate / 10,
+            decay_steps=max(1, steps - warmup_steps),
+            warmup_target=stage.learning_rate,
+            warmup_steps=warmup_steps,
+        )
 
 
 def thaw_encoder(encoder: keras.Model, thaw: str = "all", train_batch_norm: bool = False) -> None:
-    """Makes the encoder's layers trainable from the stage `thaw` up, and no others.
+    """Makes the layers of an encoder trainable from a stage up, and no others.
 
-    Compile the model again afterwards: until then, what was frozen stays so.
+    Compile the model again afterwards: until then, what was frozen stays frozen.
+
+    Args:
+        encoder: The layer "encoder" of a model of petseg.
+        thaw: First stage that is trained: "all", or "stage2" to "stage5", where stage n ends at
+            stride 2 ** n.
+        train_batch_norm: Whether batch normalization is trained too.
     """
     names = [layer.name for layer in encoder.layers]
     first = 0
@@ -116,76 +323,117 @@ def thaw_encoder(encoder: keras.Model, thaw: str = "all", train_batch_norm: bool
         layer.trainable = index >= first and not is_frozen_norm
 
 
-def _compile_again(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Compiles with the same loss, metrics and kind of optimizer, at a new rate.
-
-    Only then do changes of `trainable` count.
-    """
-    optimizer = model.optimizer
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    warmup_steps = steps // 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 10,
-        decay_steps=max(1, steps - warmup_steps),
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
-    rebuilt = type(optimizer).from_config({**optimizer.get_config(), "learning_rate": schedule})
-    config = model.get_compile_config()
-    config["optimizer"] = keras.saving.serialize_keras_object(rebuilt)
-    # A loss or metric of the user's own needs no registration to be compiled again.
-    own = [model.loss, *model.metrics]
-    own = [item if hasattr(item, "__name__") else type(item) for item in own]
-    with keras.saving.custom_object_scope({item.__name__: item for item in own}):
-        model.compile_from_config(config)
-
-
-def _weighted(train: Any, class_weights: Sequence[float], num_classes: int) -> Any:
-    """The batches of `train` with each pixel's weight as a third part."""
-    if len(class_weights) != num_classes or min(class_weights) < 0 or max(class_weights) == 0:
-        raise ValueError(
-            f"`class_weights` must hold {num_classes} numbers of 0 or more, not all 0. "
-            f"Received: {class_weights!r}."
-        )
-    import tensorflow as tf
-
+def _weighted(batches: tf.data.Dataset, class_weights: tuple[float, ...]) -> tf.data.Dataset:
+    """Adds the weight of each pixel `(N, H, W)` to batches of images and masks."""
     table = tf.constant(class_weights, tf.float32)
 
-    def weigh(images: Any, masks: Any) -> tuple[Any, Any, Any]:
-        one_hot = tf.one_hot(tf.squeeze(masks, -1), num_classes)
+    def weigh(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        classes = tf.squeeze(masks, -1) if masks.shape.rank == 4 else masks
+        # Ignored labels are no classes: they get a weight of 0.
+        one_hot = tf.one_hot(tf.cast(classes, tf.int32), len(class_weights))
         return images, masks, tf.linalg.matvec(one_hot, table)
 
-    return train.map(weigh)
+    return batches.map(weigh)
 
 
-def _encoder_of(model: keras.Model) -> keras.Model:
-    try:
-        return model.get_layer("encoder")
-    except ValueError:
+def _dataset_description(dataset: tf.data.Dataset) -> dict[str, Any]:
+    """What can be told of a dataset without reading it."""
+    return {
+        "batches": int(dataset.cardinality()),
+        "elements": [f"{spec.dtype.name} {spec.shape}" for spec in dataset.element_spec],
+    }
+
+
+def _learning_rates(learning_rate: Any) -> tuple[float, float]:
+    if validation.is_number(learning_rate):
+        learning_rate = (learning_rate, THAWED_SHARE * float(learning_rate))
+    rates = tuple(learning_rate) if isinstance(learning_rate, Sequence) else ()
+    if len(rates) != 2 or not all(validation.is_number(rate) and rate > 0 for rate in rates):
         raise ValueError(
-            '`model` must be one of petseg\'s, with a layer named "encoder" to freeze. '
-            f"Received: {model.name!r}, which has none: train it with `model.fit`."
-        ) from None
-
-
-def _peak_rates(learning_rate: float | tuple[float, float]) -> tuple[float, float]:
-    if isinstance(learning_rate, (int, float)):
-        learning_rate = (learning_rate, 0.3 * learning_rate)
-    rates = tuple(learning_rate)
-    if len(rates) != 2 or not all(isinstance(rate, (int, float)) and rate > 0 for rate in rates):
-        raise ValueError(
-            "`learning_rate` must be a positive number, or a pair of them: frozen and thawed. "
-            f"Received: {learning_rate!r}."
+            "`learning_rate` must be a positive number, or two of them: for the frozen and for the "
+            f"thawed stage. Received: {learning_rate!r}."
         )
-    return rates
+    return float(rates[0]), float(rates[1])
 
 
-def _number_of_batches(train: Any) -> int:
-    try:
-        return len(train)
-    except TypeError:
+def _check_encoder(model: Any) -> None:
+    names = [layer.name for layer in model.layers] if isinstance(model, keras.Model) else []
+    if "encoder" not in names:
         raise ValueError(
-            "`train` must have a known, finite length, for the schedule of the learning rate. "
-            "Give a tf.data.Dataset its length with `tf.data.experimental.assert_cardinality`."
-        ) from None
+            '`model` must be one of petseg\'s, with a layer named "encoder" to freeze. Received: '
+            f"{getattr(model, 'name', model)!r}, which has none. Train it with `model.fit`."
+        )
+
+
+def _check_batches(name: str, dataset: Any) -> None:
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(
+            f"`{name}` must be a tf.data.Dataset of batches (images, masks). Received: "
+            f"{type(dataset).__name__}. Make one of arrays by "
+            "`tf.data.Dataset.from_tensor_slices((images, masks)).batch(16)`, and of a PyDataset "
+            "or generator by `tf.data.Dataset.from_generator`."
+        )
+    spec = dataset.element_spec
+    parts = spec if isinstance(spec, tuple) else ()
+    ranks = [getattr(part, "shape", tf.TensorShape(None)).rank for part in parts]
+    if len(parts) not in (2, 3) or ranks[0] not in (4, None) or ranks[1] not in (3, 4, None):
+        raise ValueError(
+            f"`{name}` must yield batches (images, masks): images (N, H, W, 3), masks (N, H, W, 1) "
+            f"or (N, H, W). Received: {spec}. A dataset of single examples needs `.batch(16)`."
+        )
+
+
+def _check_train(train: tf.data.Dataset, steps_per_execution: int) -> None:
+    batches = int(train.cardinality())
+    if batches < 1:
+        raise ValueError(
+            "`train` must have a known, finite number of batches of 1 or more, for the schedule of "
+            f"the learning rate. Received: {_length(batches)}. Give a dataset its length by "
+            "`.apply(tf.data.experimental.assert_cardinality(n))`."
+        )
+    if batches % steps_per_execution:
+        raise ValueError(
+            "`model` must be compiled with a `steps_per_execution` that divides the number of "
+            f"batches of `train`. Received: {steps_per_execution} for {batches} batches."
+        )
+
+
+def _check_val(val: tf.data.Dataset) -> None:
+    batches = int(val.cardinality())
+    if batches == tf.data.UNKNOWN_CARDINALITY:
+        batches = sum(1 for _ in val.take(1))
+    if batches < 1:
+        raise ValueError(
+            "`val` must have a finite number of batches of 1 or more: its mean IoU decides what "
+            f"the best epoch is. Received: {_length(batches)}."
+        )
+
+
+def _length(batches: int) -> str:
+    special = {
+        tf.data.INFINITE_CARDINALITY: "an infinite dataset",
+        tf.data.UNKNOWN_CARDINALITY: "a dataset of unknown length",
+    }
+    return special.get(batches, f"{batches} batches")
+
+
+def _check_callbacks(callbacks: Any, schedule: str | None) -> None:
+    is_sequence = isinstance(callbacks, Sequence)
+    for callback in callbacks if is_sequence else [callbacks]:
+        if not is_sequence or not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(f"`callbacks` must be a list of callbacks. Received: {callbacks!r}.")
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise ValueError(
+                "`callbacks` must not hold BackupAndRestore, which moves the epochs of the second "
+                "stage. Pass `run_dir` instead."
+            )
+        sets_rate = (
+            keras.callbacks.ReduceLROnPlateau,
+            keras.callbacks.LearningRateScheduler,
+        )
+        if schedule is not None and isinstance(callback, sets_rate):
+            raise ValueError(
+                f"`callbacks` must not hold {type(callback).__name__} with "
+                f"`schedule={schedule!r}`, which sets the learning rate itself. Pass "
+                "`schedule=None`."
+            )

@@ -1,37 +1,36 @@
-"""`petseg train`: from the name of a network to a folder with all that its training gave."""
+"""`petseg train`: trains and evaluates a model, and keeps everything in a folder."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from petseg_cli.data_source import data_source
+from petseg_cli.data_source import announce_download, data_source
 from petseg_cli.options import (
     BatchSize,
     Binary,
     Classes,
     Data,
     DataDir,
-    ImageSize,
     nearest,
     parse_numbers,
+    parse_size,
 )
 from petseg_cli.tensorflow_logging import quiet_import
 
-if TYPE_CHECKING:
-    import keras
 
-
+# Written out, because importing `petseg` imports TensorFlow. A test compares them with its own.
 class Loss(StrEnum):
-    """What training minimizes."""
+    """Losses of `petseg.experiment`."""
 
     CROSS_ENTROPY = "cross-entropy"
     CROSS_ENTROPY_DICE = "cross-entropy-dice"
 
 
 class Optimizer(StrEnum):
-    """What takes the steps."""
+    """Optimizers of `petseg.experiment`."""
 
     ADAMW = "adamw"
     ADAM = "adam"
@@ -41,122 +40,81 @@ class Optimizer(StrEnum):
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A network of `petseg models`.")],
-    out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="The folder of this run.")],
-    backbone: Annotated[str, typer.Option(help="A backbone of `petseg models`.")] = "mobilenetv2",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An architecture.")],
+    out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
+    backbone: Annotated[str, typer.Option(help="A backbone.")] = "mobilenetv2",
     weights: Annotated[
-        str, typer.Option(help="What to start from: imagenet, none, or a file of this network.")
+        str,
+        typer.Option(help="Weights to start from: imagenet, pets, none, or a weights file."),
     ] = "imagenet",
     data: Data = "pets",
     data_dir: DataDir = None,
     classes: Classes = None,
     binary: Binary = False,
-    image_size: ImageSize = "128",
+    image_size: Annotated[
+        Any,
+        typer.Option(parser=parse_size, metavar="H[xW]", help="Size of the images in pixels."),
+    ] = "128",
     batch_size: BatchSize = 16,
     frozen_epochs: Annotated[int, typer.Option(min=0, help="With the encoder frozen.")] = 3,
-    epochs: Annotated[int, typer.Option(min=0, help="Then, with all of it trained.")] = 24,
+    epochs: Annotated[int, typer.Option(min=0, help="After that, with the encoder thawed.")] = 24,
     learning_rate: Annotated[
-        tuple[float, float], typer.Option(help="The peaks: frozen, then thawed.")
+        tuple[float, float],
+        typer.Option(metavar="FROZEN THAWED", help="Highest learning rate of both stages."),
     ] = (1e-3, 3e-4),
-    loss: Annotated[Loss, typer.Option(help="What to minimize.")] = Loss.CROSS_ENTROPY_DICE,
+    loss: Annotated[Loss, typer.Option(help="Loss.")] = Loss.CROSS_ENTROPY_DICE,
     class_weights: Annotated[
-        Any, typer.Option(parser=parse_numbers, metavar="W,W,...", help="One a class.")
+        Any,
+        typer.Option(parser=parse_numbers, metavar="W,W,...", help="A weight for each class."),
     ] = None,
-    optimizer: Annotated[Optimizer, typer.Option(help="What takes the steps.")] = Optimizer.ADAMW,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    optimizer: Annotated[Optimizer, typer.Option(help="Optimizer.")] = Optimizer.ADAMW,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")
+    ] = 0,
 ) -> None:
-    """Fine-tune a network and evaluate it; RUN_DIR keeps model, figures, curves and masks.
+    """Train a model and evaluate it. RUN_DIR keeps model, scores, curves and masks.
 
-    The same command goes on with a run that was killed, from its last finished epoch.
+    The same command continues a run that was stopped, after its last finished epoch.
+    `petseg models` lists architectures and backbones.
     """
-    from rich.console import Console
-
-    from petseg.experiment import Record
-
-    settings = {
-        "model": model,
-        "backbone": backbone,
-        "weights": weights,
-        "data": data,
-        "classes": classes,
-        "binary": binary,
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "frozen_epochs": frozen_epochs,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "loss": loss,
-        "class_weights": class_weights,
-        "optimizer": optimizer,
-        "seed": seed,
-    }
-    record = Record(out, settings)
-    if record.finished:
-        typer.echo(f"{out} holds this run, finished:")
-        Console().print(record.table())
-        return
-
-    with quiet_import():
-        import keras
-
-        import petseg
-    if model not in petseg.MODELS:
-        raise typer.BadParameter(nearest(model, petseg.MODELS), param_hint="MODEL")
-    keras.utils.set_random_seed(seed)
     source = data_source(data, data_dir, classes, binary)
-    splits = source.splits(image_size=image_size, batch_size=batch_size, seed=seed)
-    network = petseg.MODELS[model](
-        len(splits.class_names),
+    with quiet_import():
+        from petseg.comparison import comparison_table
+        from petseg.experiment import Settings, find_result, run
+        from petseg.models import MODELS
+        from petseg_cli.training_display import TrainingDisplay
+    if model not in MODELS:
+        raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
+    settings = Settings(
+        architecture=model,
         backbone=backbone,
         weights=None if weights == "none" else weights,
-        class_names=splits.class_names,
-        ignore_class=None,
-    )
-    _compile(network, optimizer, loss, class_weights, None)
-    record.begin()
-    history = petseg.finetune(
-        network,
-        splits.train,
-        splits.val,
+        data=data,
+        classes=classes,
+        binary=binary,
+        image_size=image_size,
+        batch_size=batch_size,
         frozen_epochs=frozen_epochs,
         epochs=epochs,
         learning_rate=learning_rate,
-        # The dice part of the other loss is no sum over pixels: that loss weighs by itself.
-        class_weights=class_weights if loss is Loss.CROSS_ENTROPY else None,
-        # Random weights come with no statistics worth keeping.
-        train_batch_norm=weights == "none",
-        run_dir=out,
-        callbacks=[record.stopwatch()],
+        loss=loss.value,
+        class_weights=class_weights,
+        optimizer=optimizer.value,
+        seed=seed,
     )
-    record.finish(network, history, splits)
-    Console().print(record.table())
-    typer.echo(f"Wrote {out}: model.keras, result.json, curves.png, overlays.png")
-
-
-def _compile(
-    network: "keras.Model",
-    optimizer: Optimizer,
-    loss: Loss,
-    class_weights: tuple[float, ...] | None,
-    ignore_class: int | None,
-) -> None:
-    """Compiles again with the loss and optimizer asked for, and the metrics that are there."""
-    import keras
-
-    import petseg
-
-    if loss is Loss.CROSS_ENTROPY_DICE:
-        loss_function = petseg.CrossEntropyDice(class_weights, ignore_class)
+    result = find_result(settings, out)
+    if result is None:
+        announce_download(source)
+        if settings.weights == "imagenet":
+            typer.echo(
+                f"Loading ImageNet weights of {backbone}, downloaded once to ~/.keras/models",
+                err=True,
+            )
+        with TrainingDisplay(settings, out, Console(stderr=True)) as display:
+            result = run(settings, out, data_dir=data_dir, callbacks=[display], verbose=0)
+        message = f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
     else:
-        loss_function = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, ignore_class=ignore_class
-        )
-    if optimizer is Optimizer.AMSGRAD:  # (Reddi et al., arXiv:1904.09237)
-        steps = keras.optimizers.Adam(amsgrad=True)
-    elif optimizer is Optimizer.SGD:
-        steps = keras.optimizers.SGD(momentum=0.9)
-    else:
-        steps = keras.optimizers.get(optimizer.value)
-    parts = {"optimizer": steps, "loss": loss_function}
-    config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-    network.compile_from_config({**network.get_compile_config(), **config})
+        message = f"{out} holds this run, finished. Nothing was trained."
+    scores = {"validation": result.validation, "test": result.test}
+    Console().print(comparison_table(scores))
+    typer.echo(message)

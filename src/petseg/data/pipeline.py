@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from petseg.data.augmentation import augment_batch
+from petseg.data.epochs import SeededEpochs
 from petseg_runtime import validation
 
 # Images to crop are cached this much larger, so that cropping two thirds of one enlarges nothing.
@@ -49,8 +50,8 @@ class Batching:
 def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.Dataset:
     """Makes training batches: cached, shuffled each epoch and, if wanted, augmented each epoch.
 
-    The same seed gives the same batches, epoch for epoch: the nth iterator over the dataset is the
-    nth epoch. As always in `tf.data`, the seed of `keras.utils.set_random_seed` counts as well.
+    Each iterator over the dataset is another epoch. `petseg.data.epochs.batches_from_epoch` gives
+    the batches of epochs by number, which depend on the seed alone.
 
     Args:
         examples: Examples of known number, see the description of this module.
@@ -61,24 +62,23 @@ def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.D
     """
     scale = CROP_MARGIN if batching.augment else 1.0
     height, width = batching.image_size
-    dataset = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
-    # A buffer for all examples costs nothing: it shares their tensors with the cache. With room for
-    # one more, the first batch reads the cache's input to its end, so that the cache is complete
-    # even after `take` and `next`.
-    dataset = dataset.shuffle(int(dataset.cardinality()) + 1, seed=batching.seed)
-    dataset = dataset.batch(batching.batch_size)
-    if not batching.augment:
-        return _finished(dataset.map(_to_batch, num_parallel_calls=tf.data.AUTOTUNE))
+    cached = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
 
-    seeds = tf.data.Dataset.random(seed=batching.seed, rerandomize_each_iteration=True).batch(2)
-
-    def augmented(
-        batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor
+    def prepare(
+        images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment_batch(*batch, seed=seed, image_size=batching.image_size)
+        if not batching.augment:
+            return _to_batch(images, masks)
+        return augment_batch(images, masks, seed=seed, image_size=batching.image_size)
 
-    dataset = tf.data.Dataset.zip(dataset, seeds)
-    return _finished(dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE))
+    return SeededEpochs(
+        cached,
+        batch_size=batching.batch_size,
+        seed=batching.seed,
+        prepare=prepare,
+        finish=_finished,
+        augment=batching.augment,
+    ).dataset()
 
 
 def evaluation_batches(

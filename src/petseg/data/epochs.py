@@ -1,0 +1,134 @@
+"""Training batches as a function of the epoch.
+
+A resumed run needs the batches of the epochs that come next, in the order in which an uninterrupted
+run would have seen them. Counting the iterators of a dataset cannot give that: Keras makes one or
+two for an epoch, depending on the backend. Here an epoch is a number, and its batches depend on
+that number and on the seed alone.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+# Seeds are reduced to what the shuffle operation takes: 1 to this.
+LARGEST_SEED = 2**31 - 2
+
+
+class SeededEpochs:
+    """Shuffled batches of a cached dataset, addressed by epoch.
+
+    Args:
+        examples: Cached examples `(image, mask)` of known number.
+        batch_size: Number of examples in a batch. The last batch of an epoch may hold fewer.
+        seed: Seed of the order, and of `prepare`.
+        prepare: Function of a batch of images, its masks and a seed (two integers) that returns
+            what the model is trained on.
+        finish: Function of the dataset of batches that adds options and prefetching.
+        augment: Whether `prepare` augments, for the description.
+    """
+
+    def __init__(
+        self,
+        examples: tf.data.Dataset,
+        *,
+        batch_size: int,
+        seed: int,
+        prepare: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        finish: Callable[[tf.data.Dataset], tf.data.Dataset],
+        augment: bool,
+    ):
+        self.examples = examples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.num_examples = int(examples.cardinality())
+        self.num_batches = math.ceil(self.num_examples / batch_size)
+        self.augment = augment
+        self._prepare = prepare
+        self._finish = finish
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the batches depend on beside the examples themselves, ready for JSON."""
+        return {
+            "examples": self.num_examples,
+            "batch_size": self.batch_size,
+            "augment": self.augment,
+            "seed": self.seed,
+        }
+
+    def starting_at(self, epoch: int) -> tf.data.Dataset:
+        """Makes an endless dataset of batches that begins with an epoch.
+
+        Args:
+            epoch: Number of the first epoch, from 0.
+
+        Returns:
+            The batches of that epoch, then those of the next one, and so on.
+        """
+        return self._finish(self._batches(tf.data.Dataset.counter(epoch)))
+
+    def dataset(self) -> tf.data.Dataset:
+        """Makes a dataset of one epoch: another epoch for each iterator over it.
+
+        Returns:
+            The dataset. `batches_from_epoch` finds the epochs that it was made from.
+        """
+        draws = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True)
+        batches = self._batches(draws.take(1))
+        batches = batches.apply(tf.data.experimental.assert_cardinality(self.num_batches))
+        dataset = self._finish(batches)
+        dataset.seeded_epochs = self
+        return dataset
+
+    def _batches(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        seed = 1 + self.seed % LARGEST_SEED
+
+        def numbered_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            # Inside this function `set_seed` concerns the function's own graph. The order depends
+            # on no global seed.
+            tf.random.set_seed(seed)
+            # A buffer for all examples costs nothing: it shares their tensors with the cache. With
+            # room for one more, the first batch reads the cache's input to its end, so that the
+            # cache is complete even after `take` and `next`.
+            order = self.examples.shuffle(self.num_examples + 1, seed=epoch)
+            first = epoch * self.num_batches
+            numbers = tf.data.Dataset.range(first, first + self.num_batches)
+            return tf.data.Dataset.zip(order.batch(self.batch_size), numbers)
+
+        def prepare(
+            batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._prepare(*batch, tf.stack([tf.constant(seed, tf.int64), number]))
+
+        batches = epochs.flat_map(numbered_batches)
+        return batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def seeded_epochs(train: tf.data.Dataset) -> SeededEpochs | None:
+    """Finds the epochs that a training dataset of petseg was made from.
+
+    Args:
+        train: A dataset.
+
+    Returns:
+        The epochs, or None for every other dataset, also one that was made from petseg's by `map`
+        or `take`.
+    """
+    return getattr(train, "seeded_epochs", None)
+
+
+def batches_from_epoch(train: tf.data.Dataset, epoch: int) -> tf.data.Dataset:
+    """Makes an endless dataset of batches that begins with an epoch.
+
+    Args:
+        train: A dataset of the batches of one epoch.
+        epoch: Number of the first epoch, from 0.
+
+    Returns:
+        The batches of that epoch and all that follow. With a dataset that is not petseg's, these
+        are `train` again and again, in whatever order it gives.
+    """
+    epochs = seeded_epochs(train)
+    return train.repeat() if epochs is None else epochs.starting_at(epoch)

@@ -1,0 +1,225 @@
+"""`petseg train`, on synthetic pets: in this process, and as a process that is killed."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from petseg import experiment
+from petseg.data import draw_pet
+from petseg.experiment import Result, Settings
+from petseg_cli import main
+from petseg_cli.train import Loss, Optimizer
+from petseg_cli.training_display import TrainingDisplay
+
+TRAIN = (
+    "train fcn32 --backbone mobilenetv3small --weights none --data synthetic --image-size 32x48 "
+    "--frozen-epochs 1 --epochs 1"
+).split()
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> Path:
+    """The folder of a finished `petseg train`."""
+    folder = tmp_path_factory.mktemp("runs") / "fcn32"
+    with pytest.raises(SystemExit) as ending:
+        main([*TRAIN, "--out", str(folder)])
+    assert not ending.value.code
+    return folder
+
+
+@pytest.fixture
+def own_folder(tmp_path) -> Path:
+    """Images and masks as a user has them, in the folder layout of `petseg.load_folder`."""
+    folder = tmp_path / "own"
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(2):
+            image, mask = draw_pet((len(split), index))
+            Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
+            Image.fromarray(mask[..., 0]).save(folder / split / "masks" / f"{index}.png")
+    return folder
+
+
+def test_train_passes_its_options_on(run_dir):
+    settings = Result.load(run_dir).settings
+    assert settings == Settings(
+        "fcn32",
+        backbone="mobilenetv3small",
+        weights=None,
+        data="synthetic",
+        image_size=(32, 48),
+        frozen_epochs=1,
+        epochs=1,
+    )
+    for name in ("model.keras", "result.json", "curves.png", "masks.png"):
+        assert (run_dir / name).is_file()
+
+
+def test_the_defaults_are_those_of_settings(cli, tmp_path, monkeypatch):
+    found = []
+
+    def run(settings, folder, **_):
+        found.append((settings, folder))
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr("petseg.data.oxford_pets.is_prepared", lambda _: False)
+    code, _, err = cli("train", "unet", "--out", tmp_path / "run")
+    assert found == [(Settings("unet"), tmp_path / "run")]
+    # Both downloads were announced before anything was loaded.
+    lines = err.splitlines()
+    assert code == 1
+    assert "Downloading Oxford-IIIT Pet (800 MB) to" in lines[0]
+    assert "Loading ImageNet weights of mobilenetv2, downloaded once" in lines[1]
+    assert lines[2:] == ["petseg: error: far enough"]
+
+
+def test_names_are_those_of_the_experiment():
+    assert tuple(map(str, Loss)) == experiment.LOSSES
+    assert tuple(map(str, Optimizer)) == tuple(experiment.OPTIMIZERS)
+
+
+def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+    code, out, err = cli(*TRAIN, "--out", run_dir)
+    assert (code, err) == (0, "")
+    assert "Nothing was trained" in out
+    assert "validation" in out
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
+
+
+def test_train_refuses_the_folder_of_another_run(cli, run_dir):
+    code, out, err = cli(*TRAIN, "--seed", 1, "--out", run_dir)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"petseg: error: {run_dir} holds a run with other settings: seed was 0")
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_never_began_leaves_nothing(cli, tmp_path, own_folder):
+    (own_folder / "train" / "masks" / "0.png").unlink()
+    options = ("--data", own_folder, "--classes", "pet,background,border")
+    code, _, err = cli(*TRAIN, *options, "--out", tmp_path / "run")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+KILLED = """
+import os
+from petseg_cli import main
+from petseg_cli.training_display import TrainingDisplay
+begin = TrainingDisplay.on_epoch_begin
+def on_epoch_begin(self, epoch, logs=None):
+    if epoch == 1:
+        os._exit(9)
+    begin(self, epoch, logs)
+TrainingDisplay.on_epoch_begin = on_epoch_begin
+main()
+"""
+
+
+def test_train_killed_goes_on(cli, tmp_path):
+    weighted = "--frozen-epochs 0 --epochs 2 --class-weights 1,1,2 --loss cross-entropy"
+    command = [*TRAIN, *weighted.split(), "--out", str(tmp_path / "run")]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True)
+    assert killed.returncode == 9
+    # Not a terminal: a line for the epoch.
+    lines = [line for line in killed.stderr.decode().splitlines() if line.startswith("thawed")]
+    assert len(lines) == 1
+    code, out, err = cli(*command)
+    assert code == 0
+    assert "Wrote" in out
+    lines = err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["thawed 2/2"]
+    rows = json.loads((tmp_path / "run" / "run.json").read_text())["epochs"]
+    assert len(rows) == 2
+    best = max(row["val_mean_iou"] for row in rows)
+    assert f"mean IoU {rows[1]['val_mean_iou']:.3f} (best {best:.3f})" in lines[0]
+
+
+def test_train_names_the_bad_file_in_one_line(cli, own_folder, tmp_path):
+    (own_folder / "val" / "images" / "1.png").write_bytes(b"no image")
+    settings = [*TRAIN, "--data", own_folder, "--classes", "pet,background,border"]
+    code, _, err = cli(*settings, "--out", tmp_path / "run")
+    assert code == 1
+    assert err.startswith(f"petseg: error: {own_folder / 'val' / 'images' / '1.png'} is not")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ("train unett --out run", 2, "Did you mean unet?"),
+        ("train unet --image-size big --out run", 2, "'big' is not a size such as 128 or 128x160"),
+        ("train unet --class-weights a,b --out run", 2, "'a,b' is not a list of numbers"),
+        ("train unet --epochs -1 --out run", 2, "--epochs"),
+        ("train unet --loss dice --out run", 2, "cross-entropy-dice"),
+        ("train", 2, "MODEL"),
+        ("train unet --backbone mobilenetv4 --data synthetic --out run", 1, "--backbone must be"),
+        ("train unet --image-size 16 --data synthetic --out run", 1, "--image-size must be"),
+        ("train unet --learning-rate 0 1 --data synthetic --out run", 1, "--learning-rate must"),
+        ("train unet --classes a,b --out run", 2, "--classes"),
+        ("train unet --data synthetic --data-dir x --out run", 2, "--data-dir"),
+        ("train unet --data . --classes a,b --binary --out run", 2, "--binary"),
+        ("train unet --data nowhere --out run", 1, "--data must be pets, synthetic or a folder"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(cli, tmp_path, monkeypatch, args, code, message):
+    monkeypatch.chdir(tmp_path)
+    got, out, err = cli(*args.split())
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+# The display.
+
+
+def trained(display, epochs, steps):
+    """Calls a display as Keras does."""
+    display.set_params({"epochs": epochs, "steps": steps})
+    with display:
+        for epoch in range(epochs):
+            if epoch in (0, display._frozen_epochs):
+                display.on_train_begin()
+            display.on_epoch_begin(epoch)
+            for step in range(steps):
+                display.on_train_batch_end(step, {"loss": 1.2345})
+            display.on_epoch_end(epoch, {"val_mean_iou": 0.5 + 0.001 * epoch})
+
+
+def test_a_terminal_shows_one_line_that_is_drawn_again(tmp_path):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    settings = Settings("unet", frozen_epochs=10, epochs=290)
+    trained(TrainingDisplay(settings, tmp_path, console), 300, 207)
+    text = screen.getvalue()
+    # A new line comes once, at the end; before that the cursor goes back to the start.
+    assert text.count("\n") == 1
+    line = [part for part in re.split(r"\x1b\[[?0-9]*[a-zA-Z]|[\r\n]", text) if part][-1]
+    assert line.startswith("thawed 300/300  step 207/207  loss 1.2")
+    assert "mean IoU 0.799 (best 0.799)" in line
+    assert re.search(r"  0:00:0\d$", line)
+    assert len(line) < 80
+
+
+def test_elsewhere_each_epoch_is_a_short_line(tmp_path):
+    screen = io.StringIO()
+    settings = Settings("unet", frozen_epochs=1, epochs=2)
+    console = Console(file=screen, width=40)
+    trained(TrainingDisplay(settings, tmp_path, console), 3, 5)
+    lines = screen.getvalue().splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [
+        ["frozen 1/3", "step 5/5"],
+        ["thawed 2/3", "step 5/5"],
+        ["thawed 3/3", "step 5/5"],
+    ]
