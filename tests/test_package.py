@@ -26,39 +26,61 @@ PACKAGES = ("petseg", "petseg_cli", "petseg_runtime")
 # one part. The test prints this table as it would be.
 IMPORTS = """
 petseg.atomic_files:
-petseg.backbones: petseg.normalization
+petseg.backbones: petseg.dilation petseg.normalization petseg_runtime
 petseg.boundary_f1: petseg_runtime
-petseg.checkpoint: petseg.atomic_files
+petseg.checkpoint: petseg.atomic_files petseg.run_lock petseg.run_state
 petseg.comparison: petseg.scores
-petseg.complexity:
+petseg.compilation:
+petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
+petseg.dilation:
 petseg.environment:
+petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.model_records petseg.scores petseg_runtime
-petseg.experiment: petseg.atomic_files petseg.checkpoint petseg.comparison petseg.complexity
-    petseg.environment
-petseg.exporting: petseg.data petseg.metrics petseg.model_records petseg_runtime
-petseg.losses:
+petseg.experiment: petseg.atomic_files petseg.backbones petseg.checkpoint petseg.complexity
+    petseg.data petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics
+    petseg.models petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training
+    petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
+petseg.losses: petseg_runtime
 petseg.mask_grid: petseg_runtime
-petseg.metrics:
+petseg.metrics: petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
 petseg.normalization:
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
 petseg.pretrained: petseg.atomic_files
+petseg.run_lock:
+petseg.run_state: petseg.atomic_files
 petseg.scores:
-petseg.training: petseg.checkpoint
-petseg.zoo: petseg.models
-petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.tensorflow_logging
-petseg_cli.data_source: petseg
-petseg_cli.evaluate: petseg petseg_cli.data_source petseg_cli.options petseg_cli.predict
+petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
+    petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
+petseg.training_arguments: petseg_runtime
+petseg_cli.catalogue:
+petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams
+petseg_cli.data_source: petseg petseg_cli.options petseg_cli.streams petseg_cli.tensorflow_logging
+petseg_cli.errors: petseg_cli.streams
+petseg_cli.evaluate: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
+    petseg_cli.streams
+petseg_cli.export: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
+    petseg_cli.streams petseg_cli.tensorflow_logging
+petseg_cli.model_loading: petseg petseg_cli.catalogue petseg_cli.streams
     petseg_cli.tensorflow_logging
+petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
-petseg_cli.predict: petseg petseg_cli.options petseg_cli.tensorflow_logging petseg_cli.video
-    petseg_runtime
+petseg_cli.output_notes:
+petseg_cli.predict: petseg petseg_cli.errors petseg_cli.model_loading petseg_cli.options
+    petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams
+    petseg_cli.tensorflow_logging petseg_cli.video petseg_runtime
+petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_runtime
+petseg_cli.prediction_output: petseg petseg_cli.output_notes petseg_cli.streams petseg_runtime
+petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.data_source petseg_cli.options petseg_cli.tensorflow_logging
-petseg_cli.video: petseg petseg_runtime
+    petseg_cli.training_display
+petseg_cli.training_display: petseg
+petseg_cli.video: petseg petseg_cli.streams petseg_runtime
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.overlays
 petseg_runtime.formats:
 petseg_runtime.image_io:

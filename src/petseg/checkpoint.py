@@ -35,6 +35,9 @@ class Run:
     leaves a folder that `open` brings to the state of the last finished epoch.
 
     Use `Run.open`, as a context manager: it holds the lock of the folder.
+
+    Args:
+        folder: The folder of the run, or None for a run without files.
     """
 
     def __init__(self, folder: Path | None):
@@ -302,5 +305,11 @@ def without_optimizer(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers and weights with no optimizer, to save or load weights.
 
     The state of an optimizer would go into the weights file.
+
+    Args:
+        model: A model.
+
+    Returns:
+        The model without an optimizer.
     """
     return keras.Model(model.inputs, model.outputs)

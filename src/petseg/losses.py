@@ -60,12 +60,8 @@ class CrossEntropyDice(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if class_weights is not None:
             class_weights = validation.class_weights("class_weights", class_weights)
-        if ignore_class is not None and not validation.is_integer(ignore_class):
-            raise ValueError(
-                f"`ignore_class` must be an integer or None. Received: {ignore_class!r}."
-            )
         self.class_weights = class_weights
-        self.ignore_class = None if ignore_class is None else int(ignore_class)
+        self.ignore_class = validation.optional_integer("ignore_class", ignore_class)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         num_classes = y_pred.shape[-1]

@@ -81,10 +81,7 @@ class MeanIoU(keras.metrics.MeanIoU):
         if class_names is None:
             class_names = tuple(map(str, range(num_classes)))
         names = validation.class_names("class_names", class_names, num_classes)
-        if ignore_class is not None and not validation.is_integer(ignore_class):
-            raise ValueError(
-                f"`ignore_class` must be an integer or None. Received: {ignore_class!r}."
-            )
+        ignore_class = validation.optional_integer("ignore_class", ignore_class)
         super().__init__(
             num_classes,
             name=name,

@@ -115,7 +115,13 @@ def finetune(
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training: its name, number of epochs and highest learning rate."""
+    """One stage of training.
+
+    Attributes:
+        name: "frozen" or "thawed".
+        epochs: Number of epochs.
+        learning_rate: Highest learning rate.
+    """
 
     name: str
     epochs: int
@@ -126,7 +132,18 @@ class Stage:
 class Plan:
     """A training whose arguments are checked. `execute` runs it, or what is left of it.
 
-    Attributes are the arguments of `finetune`.
+    Attributes:
+        model: The compiled model.
+        train: Training batches.
+        val: Validation batches.
+        compilation: What the model was compiled with.
+        stages: The frozen and the thawed stage.
+        schedule: "cosine", or None for a constant learning rate.
+        thaw: First stage of the encoder that is trained.
+        class_weights: Weight of each class in the loss, or None.
+        train_batch_norm: Whether the encoder's batch normalization is trained.
+        callbacks: Callbacks of Keras.
+        verbose: What Keras prints.
     """
 
     model: keras.Model

@@ -35,6 +35,14 @@ class ModelInfo:
         petseg_version: Version of petseg that built the model, or None where that is unknown.
         argmax: Whether an exported model returns classes in place of logits.
         quantize: "float16" or "int8" for a quantized export, else None.
+
+    Raises:
+        ValueError: If a field is out of its range.
+
+    Example:
+        >>> info = petseg.model_info("unet.onnx")
+        >>> info.class_names, info.image_size
+        (('pet', 'background', 'border'), (224, 224))
     """
 
     class_names: tuple[str, ...]
@@ -55,12 +63,7 @@ class ModelInfo:
             object.__setattr__(self, name, value)
 
         put("class_names", validation.class_names("class_names", self.class_names))
-        if self.ignore_class is not None:
-            if not validation.is_integer(self.ignore_class):
-                raise ValueError(
-                    f"`ignore_class` must be an integer or None. Received: {self.ignore_class!r}."
-                )
-            put("ignore_class", int(self.ignore_class))
+        put("ignore_class", validation.optional_integer("ignore_class", self.ignore_class))
         if self.image_size is not None:
             put("image_size", validation.image_size("image_size", self.image_size))
         for name in ("architecture", "backbone", "weights", "licence", "petseg_version"):
@@ -165,7 +168,14 @@ def _plain(value: Any) -> Any:
 
 
 def background_of(class_names: tuple[str, ...]) -> int | None:
-    """Returns the index of the class called "background", or None where there is none."""
+    """Finds the background by its name.
+
+    Args:
+        class_names: Name of each class.
+
+    Returns:
+        The index of the class called "background" in any case, or None where there is none.
+    """
     lowered = [name.casefold() for name in class_names]
     return lowered.index("background") if "background" in lowered else None
 

@@ -44,6 +44,10 @@ class Prediction:
         mask: Class of each pixel, uint8 `(H, W)` (uint16 for more than 256 classes), or None where
             the file could not be read.
         error: What is wrong with the file, or None.
+
+    Example:
+        >>> for found in petseg.predict(model, ["photos"]):
+        ...     print(found.path, found.error or found.mask.shape)
     """
 
     path: Path
@@ -318,7 +322,14 @@ def files_of(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def is_pattern(path: Path) -> bool:
-    """Returns whether a path is a pattern such as "photos/*.jpg" and not the name of a file."""
+    """Tells a pattern such as "photos/*.jpg" from the name of a file.
+
+    Args:
+        path: A path.
+
+    Returns:
+        Whether it has wildcards and is not the name of an existing file.
+    """
     return any(sign in str(path) for sign in "*?[") and not path.exists()
 
 
@@ -334,7 +345,15 @@ def _starts(length: int, tile: int) -> list[int]:
 
 
 def resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Bilinear and, when it shrinks, antialiased, like the images a network is trained on."""
+    """Resizes an image or logits as training images are: bilinear, antialiased when it shrinks.
+
+    Args:
+        image: `(H, W)` or `(H, W, C)`. Three channels where it is uint8.
+        size: (height, width) to resize to.
+
+    Returns:
+        The resized array, of the same type.
+    """
     if image.shape[:2] == tuple(size):
         return image
     if image.ndim == 3 and image.dtype != np.uint8:  # Pillow has no colour of other types.

@@ -35,6 +35,10 @@ class Runtime:
         FileNotFoundError: If there is no such file.
         ValueError: If the file has another format or is damaged.
         ImportError: If the format's runtime is not installed.
+
+    Example:
+        >>> runtime = petseg.Runtime("unet.onnx")
+        >>> mask = runtime.predict("cat.jpg")
     """
 
     def __init__(self, path: str | os.PathLike[str]):

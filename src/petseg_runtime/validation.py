@@ -13,12 +13,26 @@ import numpy as np
 
 
 def is_integer(value: Any) -> bool:
-    """Returns whether `value` is a Python or NumPy integer and not a boolean."""
+    """Tells integers from everything else.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether `value` is a Python or NumPy integer and not a boolean.
+    """
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Returns whether `value` is a finite Python or NumPy real number and not a boolean."""
+    """Tells finite numbers from everything else.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether `value` is a finite Python or NumPy real number and not a boolean.
+    """
     is_real = isinstance(value, int | float | np.integer | np.floating)
     return is_real and not isinstance(value, bool) and math.isfinite(value)
 
@@ -40,6 +54,26 @@ def integer(name: str, value: Any, minimum: int) -> int:
     if not is_integer(value) or value < minimum:
         kind = "a positive integer" if minimum == 1 else f"an integer of {minimum} or more"
         raise ValueError(f"`{name}` must be {kind}. Received: {value!r}.")
+    return int(value)
+
+
+def optional_integer(name: str, value: Any) -> int | None:
+    """Checks an integer of any sign, or None.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was received.
+
+    Returns:
+        `value` as an `int`, or None.
+
+    Raises:
+        ValueError: If `value` is neither.
+    """
+    if value is None:
+        return None
+    if not is_integer(value):
+        raise ValueError(f"`{name}` must be an integer or None. Received: {value!r}.")
     return int(value)
 
 
