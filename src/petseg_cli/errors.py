@@ -7,6 +7,7 @@ from petseg_cli.streams import printable
 # The option that sets an argument of the library, where the two have different names.
 OPTIONS = {
     "class_names": "--classes",
+    "name": "--data",
     "root": "--data",
     "calibration": "--data",
 }
@@ -16,6 +17,7 @@ SAME_NAME = (
     "batch_size",
     "binary",
     "class_weights",
+    "classes",
     "data_dir",
     "epochs",
     "frozen_epochs",
