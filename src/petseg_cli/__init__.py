@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from petseg_cli.data import data
-from petseg_cli.errors import is_expected, one_line, show_warning
+from petseg_cli.errors import in_options, is_expected, one_line
 from petseg_cli.evaluate import evaluate
 from petseg_cli.export import export
 from petseg_cli.models import models
 from petseg_cli.predict import predict
-from petseg_cli.streams import prepare_streams
+from petseg_cli.streams import prepare_streams, warn
 from petseg_cli.train import train
 
 app = typer.Typer(
@@ -61,11 +61,17 @@ def main(args: Sequence[str] | None = None) -> None:
             with 2 for wrong usage.
     """
     prepare_streams()
-    warnings.showwarning = show_warning
     try:
-        app(args, prog_name="petseg")
+        with warnings.catch_warnings():  # puts back what a command changes
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            app(args, prog_name="petseg")
     except Exception as error:
         if not is_expected(error):
             raise
         typer.echo(f"petseg: error: {one_line(error)}", err=True)
         sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    """Writes a warning in one line, without the place in the program that it came from."""
+    warn(f"warning: {in_options(' '.join(str(message).split()))}")

@@ -1,15 +1,13 @@
 """Errors as one line that speaks of options."""
 
 import re
-import sys
-import warnings
-from typing import TextIO
 
-from petseg_cli.streams import printable, warn
+from petseg_cli.streams import printable
 
 # The option that sets an argument of the library, where the two have different names.
 OPTIONS = {
     "class_names": "--classes",
+    "name": "--data",
     "root": "--data",
     "calibration": "--data",
 }
@@ -20,6 +18,7 @@ SAME_NAME = (
     "batch_size",
     "binary",
     "class_weights",
+    "classes",
     "data_dir",
     "epochs",
     "frozen_epochs",
@@ -83,28 +82,3 @@ def in_options(text: str) -> str:
         return OPTIONS[name] if value in (None, "", "True") else f"{OPTIONS[name]} {value}"
 
     return ARGUMENT.sub(option, text)
-
-
-def show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Shows a warning about the input in one line. Takes the place of `warnings.showwarning`.
-
-    Args:
-        message: The warning.
-        category: Its class. Warnings for programmers are shown as Python does.
-        filename: Where it was raised.
-        lineno: The line there.
-        file: Where to write, or None.
-        line: The text of that line, or None.
-    """
-    if issubclass(category, UserWarning):
-        warn(f"warning: {printable(in_options(' '.join(str(message).split())))}")
-        return
-    text = warnings.formatwarning(message, category, filename, lineno, line)
-    print(text, end="", file=file or sys.stderr)

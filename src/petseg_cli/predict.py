@@ -176,7 +176,7 @@ class _Run:
         if self.shares:
             typer.echo(f"Already in {printable(folder.folder)}: {_photos(len(self.shares))}")
         written = 0
-        with _progress("photos", len(missing)) as (say, advance):
+        with _progress("photos", redrawn=len(missing) > 1) as (say, advance):
             for item, found in zip(
                 missing, predictor.files(item.path for item in missing), strict=True
             ):
@@ -205,7 +205,7 @@ class _Run:
                 if folder.is_done(item):
                     typer.echo(f"Already in {printable(folder.folder)}: {printable(path.name)}")
                     continue
-                with _progress(printable(path.name), 2) as (say, advance):
+                with _progress(printable(path.name), redrawn=True) as (_, advance):
 
                     def write(part: Path, comment: str, path: Path = path) -> None:
                         write_overlaid(
@@ -217,7 +217,8 @@ class _Run:
                             on_frame=advance,
                         )
 
-                    say(path, folder.write_video(item, write))
+                    files = folder.write_video(item, write)
+                _say(path, files)
             except (OSError, ValueError) as error:
                 self.fail(path, one_line(error))
 
@@ -232,31 +233,31 @@ class _Run:
         write_json(file, done)
 
 
+def _say(path: Path, files: list[Path]) -> None:
+    names = ", ".join(printable(file.name) for file in files)
+    typer.echo(f"{printable(path)} -> {names}")
+
+
 def _photos(count: int) -> str:
     return f"{count} photo{'s' if count > 1 else ''}"
 
 
 @contextmanager
 def _progress(
-    label: str, count: int
+    label: str, *, redrawn: bool
 ) -> Iterator[tuple[Callable[[Path, list[Path]], None], Callable[[int | None], None]]]:
     """Shows how far the work is: one redrawn line on a terminal, else a line for each file.
 
     Args:
         label: What is counted.
-        count: How many there are. One alone gets no redrawn line.
+        redrawn: Whether the redrawn line is worth it: not for one photo.
 
     Yields:
         A function that reports the files of a photo or video, and one that counts another step and
         takes the number of all steps where that is known.
     """
-
-    def say(path: Path, files: list[Path]) -> None:
-        names = ", ".join(printable(file.name) for file in files)
-        typer.echo(f"{printable(path)} -> {names}")
-
-    if count < 2 or not (sys.stderr.isatty() and sys.stdout.isatty()):
-        yield say, lambda _total: None
+    if not redrawn or not (sys.stderr.isatty() and sys.stdout.isatty()):
+        yield _say, lambda _total: None
         return
 
     from rich.console import Console

@@ -48,6 +48,7 @@ def test_data_counts_and_draws(cli, tmp_path):
         assert image.width > image.height > 100
 
 
+@pytest.mark.filterwarnings("default")  # the library warns of so many
 def test_unlabelled_pixels_are_a_row(cli, own_folder):
     mask = own_folder / "train" / "masks" / "0.png"
     with Image.open(mask) as image:

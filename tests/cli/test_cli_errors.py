@@ -1,5 +1,7 @@
 """Errors: one line, about options."""
 
+import warnings
+
 import pytest
 
 from petseg_cli.errors import in_options, is_expected, one_line
@@ -73,3 +75,16 @@ def test_lists_are_divided_at_commas():
     assert parse_numbers("1,2.5") == (1, 2.5)
     with pytest.raises(Exception, match="is not a list of numbers"):
         parse_numbers("1,b")
+
+
+def test_a_warning_is_one_line(cli, monkeypatch, tmp_path):
+    def warns(*_args: object, **_options: object) -> None:
+        warnings.warn("`class_names` are\n  odd.", UserWarning, stacklevel=1)
+        raise ValueError("`tile` is bad.")
+
+    monkeypatch.setattr("petseg.data.source.DataSource.problems", warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, err = cli("data", "--data", tmp_path, "--verify")
+    assert code == 1
+    assert err == "petseg: warning: --classes are odd.\npetseg: error: --tile is bad.\n"

@@ -70,7 +70,7 @@ def test_models_lists_everything_in_80_columns(cli):
 def test_it_answers_without_anything_large(args):
     imported, _ = imports_of(*args)
     assert "typer" in imported
-    assert not imported & (LARGE | {"numpy", "PIL", "rich"})
+    assert not imported & (LARGE | {"numpy", "PIL"})
 
 
 def test_version_is_that_of_the_package():
