@@ -30,8 +30,8 @@ from petseg.comparison import comparison_table
 from petseg.experiment import Result, RunFiles, Settings
 from petseg.mask_grid import prediction_grid, spread_examples
 
-# The first five have the architecture, backbone and image size of the notebook project that preceded
-# this package.
+# The first five have the architecture, backbone and image size of the notebook project that came
+# before this package.
 ROWS = (
     Settings("unet", image_size=(224, 224), epochs=24),
     Settings("fcn8", backbone="mobilenet", epochs=12),

@@ -42,7 +42,14 @@ ARGUMENT = re.compile(r"`(\w+)(?:=['\"]?([^`'\"]*)['\"]?)?`")
 
 
 def is_expected(error: Exception) -> bool:
-    """Returns whether an error is about the input, and not a fault in the program."""
+    """Tells an error about the input from a fault in the program.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Whether the error is about the input.
+    """
     is_from_pipeline = type(error).__module__.startswith("tensorflow.")  # wraps one of ours
     return is_from_pipeline or isinstance(error, EXPECTED)
 

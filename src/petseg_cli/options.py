@@ -10,7 +10,17 @@ import typer
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Reads "128" or "128x160" as (height, width)."""
+    """Reads "128" or "128x160" as a size.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        (height, width) in pixels.
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
     height, _, width = text.lower().partition("x")
     try:
         size = int(height), int(width or height)
@@ -22,7 +32,17 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Reads "cat, dog" as its parts."""
+    """Reads "cat, dog" as names.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        Two or more different names.
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
     names = tuple(part.strip() for part in text.split(","))
     if not all(names) or len(set(names)) != len(names) or len(names) < 2:
         raise typer.BadParameter(f"{text!r} is not two or more different names such as cat,dog.")
@@ -30,7 +50,17 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
-    """Reads "1,2.5" as its numbers."""
+    """Reads "1,2.5" as numbers.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -84,13 +114,29 @@ BatchSize = Annotated[int, typer.Option(min=1, metavar="N", help="Images in a ba
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Suggests what looks like `name`: a sentence that begins with a space, or nothing."""
+    """Suggests what looks like a name.
+
+    Args:
+        name: What was received.
+        known: What is allowed.
+
+    Returns:
+        A sentence that begins with a space, or nothing where no name is similar.
+    """
     near = difflib.get_close_matches(name.lower(), known, n=1)
     return f" Did you mean {near[0]}?" if near else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns a sentence for someone whose `name` is not `known`."""
+    """Explains that a name is not known.
+
+    Args:
+        name: What was received.
+        known: What is allowed.
+
+    Returns:
+        A sentence that lists the known names.
+    """
     known = list(known)
     return f"{name!r} is not one of {', '.join(known)}.{did_you_mean(name, known)}"
 

@@ -35,7 +35,14 @@ def note_for(photo: str, status: os.stat_result, settings: dict[str, Any]) -> st
 
 
 def photo_of(note: str) -> str | None:
-    """Returns what identifies the photo of a note, or None where the note does not say."""
+    """Reads which photo a note is about.
+
+    Args:
+        note: The text of a note.
+
+    Returns:
+        What identifies the photo, or None where the note does not say.
+    """
     try:
         record = json.loads(note)
     except ValueError:
@@ -45,7 +52,14 @@ def photo_of(note: str) -> str | None:
 
 
 def is_regular_file(path: Path) -> bool:
-    """Returns whether a path is a file, and not a link, a folder or a pipe."""
+    """Tells files from links, folders and pipes.
+
+    Args:
+        path: A path that exists.
+
+    Returns:
+        Whether it is a regular file.
+    """
     return stat.S_ISREG(path.lstat().st_mode)
 
 
@@ -65,7 +79,14 @@ def read_note(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Returns whether a PNG or an MP4 that petseg wrote is complete. Decodes nothing."""
+    """Tells a complete output file from one that was cut off. Decodes nothing.
+
+    Args:
+        path: A PNG or an MP4 that petseg wrote.
+
+    Returns:
+        Whether the file is complete.
+    """
     return _is_whole_mp4(path) if path.suffix.lower() == ".mp4" else _is_whole_png(path)
 
 

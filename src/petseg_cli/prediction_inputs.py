@@ -57,7 +57,14 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
 
 
 def is_video(path: Path) -> bool:
-    """Returns whether the name of a file is that of a video."""
+    """Tells videos from photos by their names.
+
+    Args:
+        path: A path.
+
+    Returns:
+        Whether the name is that of a video.
+    """
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 

@@ -28,10 +28,21 @@ def prepare_streams() -> None:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Returns a path as text; bytes of a name that are not UTF-8 become escapes such as `\xe9`."""
+    r"""Turns a path into text that any stream can show.
+
+    Args:
+        path: A path, or text.
+
+    Returns:
+        The text. Bytes that are not UTF-8 become escapes such as `\xe9`.
+    """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def warn(text: str) -> None:
-    """Writes one line to stderr, after the name of the program."""
+    """Writes one line to stderr, after the name of the program.
+
+    Args:
+        text: The line.
+    """
     typer.echo(f"petseg: {text}", err=True)
