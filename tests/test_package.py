@@ -77,8 +77,8 @@ petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_
 petseg_cli.prediction_output: petseg petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
-petseg_cli.train: petseg petseg_cli.data_source petseg_cli.options petseg_cli.tensorflow_logging
-    petseg_cli.training_display
+petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options
+    petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg petseg_cli.streams petseg_runtime
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.overlays

@@ -1,4 +1,6 @@
-"""Draws the diagrams of the architectures and the site's icon into docs/figures: `diagrams.py`.
+"""Draws the diagrams of the architectures and the site's icon into docs/figures.
+
+    python -m benchmarks.docs.diagrams
 
 The images of a figure flow down the encoder and up the decoder. Boxes in one row have the same
 resolution, and boxes get narrower with the resolution. A figure is 360 units wide, the width of a

@@ -1,4 +1,6 @@
-"""Draws the picture of the documentation's home page: into docs/figures.
+"""Draws the picture of the documentation's home page into docs/figures.
+
+    python -m benchmarks.docs.home_picture
 
 Photos of docs/try/samples, and below each the mask of the pretrained U-Net laid over it.
 """

@@ -107,7 +107,9 @@ class RestartableOptimizer:
             for variable in part._variables[:]:
                 if not any(variable is kept for kept in own):
                     part._untrack_variable(variable)
-            part._trainable_variables_indices.clear()
+            # New containers: TensorFlow saves none from which something was removed.
+            part._variables = list(part._variables)
+            part._trainable_variables_indices = {}
             part._iterations.assign(0)
             part.built = False
         inner = self._parts[0]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from petseg_cli.catalogue import BACKBONES
 from petseg_cli.data_source import announce_download, data_source
 from petseg_cli.options import (
     BatchSize,
@@ -18,6 +18,7 @@ from petseg_cli.options import (
     parse_numbers,
     parse_size,
 )
+from petseg_cli.streams import warn
 from petseg_cli.tensorflow_logging import quiet_import
 
 
@@ -77,6 +78,8 @@ def train(
     The same command continues a run that was stopped, after its last finished epoch.
     `petseg models` lists architectures and backbones.
     """
+    from rich.console import Console
+
     source = data_source(data, data_dir, classes, binary)
     with quiet_import():
         from petseg.comparison import comparison_table
@@ -106,9 +109,10 @@ def train(
     if result is None:
         announce_download(source)
         if settings.weights == "imagenet":
-            typer.echo(
-                f"Loading ImageNet weights of {backbone}, downloaded once to ~/.keras/models",
-                err=True,
+            megabytes = 4 * BACKBONES[settings.backbone].parameters / 1e6
+            warn(
+                f"ImageNet weights of {backbone} ({megabytes:.0f} MB) are downloaded to "
+                "~/.keras/models unless they are there."
             )
         with TrainingDisplay(settings, out, Console(stderr=True)) as display:
             result = run(settings, out, data_dir=data_dir, callbacks=[display], verbose=0)

@@ -78,7 +78,7 @@ def test_the_defaults_are_those_of_settings(cli, tmp_path, monkeypatch):
     lines = err.splitlines()
     assert code == 1
     assert "Downloading Oxford-IIIT Pet (800 MB) to" in lines[0]
-    assert "Loading ImageNet weights of mobilenetv2, downloaded once" in lines[1]
+    assert "ImageNet weights of mobilenetv2 (9 MB) are downloaded" in lines[1]
     assert lines[2:] == ["petseg: error: far enough"]
 
 
