@@ -181,3 +181,41 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         file.writestr("config.json", json.dumps({"config": {"layers": []}}))
     with pytest.raises(ValueError, match="not one of petseg"):
         petseg.model_info(damaged)
+
+
+def test_a_new_head_is_not_described_by_the_old_record():
+    model = petseg.fcn32(
+        backbone="mobilenet", weights=None, class_names=("a", "b", "c"), ignore_class=255
+    )
+    head = keras.layers.Conv2D(7, 1)(model.outputs[0])
+    info = petseg.model_info(keras.Model(model.inputs, head))
+    assert info == petseg.ModelInfo(tuple(map(str, range(7))))
+    with pytest.raises(ValueError, match="`source` must be a segmentation model"):
+        petseg.model_info(keras.Model(model.inputs, [model.outputs[0], head]))
+
+
+def test_weights_of_a_keras_file_bring_its_size_and_names(tmp_path):
+    model = petseg.fcn32(backbone="mobilenet", weights=None, class_names=("a", "b", "c"))
+    update_info(model, image_size=(96, 128))
+    model.save(tmp_path / "model.keras")
+    again = petseg.fcn32(backbone="mobilenet", weights=str(tmp_path / "model.keras"))
+    info = petseg.model_info(again)
+    assert (info.image_size, info.class_names) == ((96, 128), ("a", "b", "c"))
+    assert info.weights == "model.keras"
+    named = petseg.fcn32(
+        backbone="mobilenet",
+        weights=str(tmp_path / "model.keras"),
+        class_names=("x", "y", "z"),
+        image_shape=(64, 64, 3),
+    )
+    assert petseg.model_info(named).class_names == ("x", "y", "z")
+    assert petseg.model_info(named).image_size == (64, 64)
+
+
+def test_files_that_hold_no_record_are_refused_by_name(tmp_path):
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.keras"):
+        petseg.model_info(tmp_path / "folder.keras")
+    (tmp_path / "model.weights.h5").touch()
+    with pytest.raises(ValueError, match=r"model\.weights\.h5 holds weights alone"):
+        petseg.model_info(tmp_path / "model.weights.h5")

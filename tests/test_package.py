@@ -81,7 +81,7 @@ petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.
     petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg petseg_cli.streams petseg_runtime
-petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.overlays
+petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
 petseg_runtime.formats:
 petseg_runtime.image_io:
 petseg_runtime.keras_file: petseg_runtime.model_info

@@ -317,6 +317,47 @@ def test_an_iterator_of_paths_is_told_from_one_of_batches(model, tmp_path):
         next(predict(model, tmp_path.glob("*.png")))
 
 
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([{"image": 1}], "Received: dict"),
+        ([None], "Received: NoneType"),
+    ],
+)
+def test_a_batch_that_is_no_array_is_refused(model, batches, message):
+    with pytest.raises(TypeError, match=message):
+        next(predict(model, iter(batches)))
+
+
+def test_batches_may_be_lists_of_images_and_masks(model):
+    images = np.stack([drawn(40, 60)[0]] * 2)
+    (masks,) = predict(model, iter([[images, None]]))
+    np.testing.assert_array_equal(masks, predict(model, images))
+
+
+def test_a_mapping_of_images_is_refused(model):
+    with pytest.raises(TypeError, match=r"`images` must be a path, a list of paths.*dict"):
+        predict(model, {"image": np.zeros((40, 60, 3))})
+    with pytest.raises(ValueError, match="`tta` must be True or False"):
+        predict(model, np.zeros((40, 60, 3)), tta=2)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Conv2D(3, 1)
+
+    def call(self, images):
+        return self.head(images)
+
+
+def test_a_subclassed_model_predicts():
+    model = Subclassed()
+    model.compile(loss="mse", metrics=[petseg.MeanIoU(3, ("a", "b", "c"))])
+    model(np.zeros((1, 32, 32, 3), np.float32))
+    assert predict(model, np.zeros((40, 60, 3), np.uint8)).shape == (40, 60)
+
+
 def test_one_bad_file_alone_is_an_error(model, tmp_path):
     (tmp_path / "cat.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"cat\.jpg is not an image"):

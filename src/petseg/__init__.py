@@ -1,4 +1,4 @@
-"""Semantic segmentation models in Keras 3: compiled, of any image size, right on a CPU."""
+"""Semantic segmentation models in Keras 3, for images of any size."""
 
 from importlib.metadata import version
 

@@ -149,7 +149,7 @@ class Settings:
         values = dict(record)
         if "model" in values:  # petseg 0.1.0
             values["architecture"] = values.pop("model")
-            values["weights"] = None if values["weights"] == "none" else values["weights"]
+            values["weights"] = None if values.get("weights") == "none" else values["weights"]
         unknown = values.keys() - {field.name for field in fields(cls)}
         if unknown or "architecture" not in values:
             raise ValueError(

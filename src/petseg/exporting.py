@@ -34,16 +34,6 @@ NOISE = 8.0
 CALIBRATION_IMAGES = 128
 IMAGES_AT_ONCE = 8
 
-# What TensorFlow writes into the directory of a SavedModel.
-SAVED_MODEL_ENTRIES = {
-    "assets",
-    "assets.extra",
-    "fingerprint.pb",
-    "keras_metadata.pb",
-    "saved_model.pb",
-    "variables",
-}
-
 
 @dataclass(frozen=True)
 class Check:
@@ -100,13 +90,14 @@ def export(
         path: Where to write: a file that ends in `.onnx`, `.tflite` (LiteRT) or `.xml` (OpenVINO,
             which writes a `.bin` beside it), or a directory (SavedModel). An earlier export at the
             same path is replaced.
-        format: "onnx", "litert", "openvino" or "saved_model". By default what `path` says.
+        format: "onnx", "litert", "openvino" or "saved_model". By default the format that the suffix
+            of `path` stands for.
         quantize: For LiteRT alone: "float16" halves the file, "int8" makes it a quarter and faster.
         calibration: Batches of images, or of `(images, masks)`, such as `pets.val`. The first 128
             images are used to compare file and model; by default these are synthetic pets. "int8"
             needs them, with masks, to find the ranges of its integers, and is exported for the size
             of these images.
-        argmax: Whether the file returns the classes `(N, H, W)` in place of logits.
+        argmax: Whether the file returns the classes `(N, H, W)` instead of logits.
         tolerance: The greatest accepted difference between file and model. By default 0.001 in any
             logit; with "float16" or `argmax` 0.005 (share of the pixels whose class differs); with
             "int8" 0.01 (mean IoU).
@@ -217,7 +208,7 @@ def _check_free(path: Path, name: str) -> None:
     if path.is_dir() and not any(path.iterdir()):
         return
     foreign = (
-        sorted({entry.name for entry in path.iterdir()} - SAVED_MODEL_ENTRIES)
+        sorted({entry.name for entry in path.iterdir()} - FORMATS[name].entries)
         if (path.is_dir())
         else []
     )

@@ -21,7 +21,9 @@ def model_info(source: keras.Model | Runtime | str | os.PathLike[str]) -> ModelI
     Returns:
         The record. Models of petseg 0.1.0 and models from elsewhere have none. If they are compiled
         with `petseg.MeanIoU`, their class names and ignored class are taken from that metric, else
-        their classes are called "0", "1" and so on.
+        their classes are called "0", "1" and so on. A model of petseg that was given a new head
+        counts as one from elsewhere. A `.keras` file from elsewhere that has no such metric is
+        refused.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,7 +43,11 @@ def model_info(source: keras.Model | Runtime | str | os.PathLike[str]) -> ModelI
             f"`source` must be a keras.Model, a petseg.Runtime or a path. Received: {source!r}."
         )
     layer = _output_layer(source)
-    return layer.info if layer is not None else _info_without_record(source)
+    if layer is None or not _is_output(layer.info, source):
+        return _info_without_record(source)
+    fixed = _fixed_size(source)
+    is_known = layer.info.image_size is not None or fixed is None
+    return layer.info if is_known else layer.info.replace(image_size=fixed)
 
 
 def update_info(model: keras.Model, **changes: Any) -> None:
@@ -74,7 +80,7 @@ def _info_without_record(model: keras.Model) -> ModelInfo:
     # `model.metrics` lists compiled metrics only after the model was called on data.
     names = {"name": model.name, "layers": [{"name": layer.name} for layer in model.layers]}
     found = info_in_config({"config": names, "compile_config": model.get_compile_config()})
-    shape = model.output_shape
+    shape = getattr(model, "output_shape", None)
     if found is None and isinstance(shape, tuple) and len(shape) == 4 and (shape[-1] or 0) >= 2:
         found = ModelInfo(tuple(map(str, range(shape[-1]))))
     if found is None:
@@ -82,5 +88,20 @@ def _info_without_record(model: keras.Model) -> ModelInfo:
             "`source` must be a segmentation model that returns logits (N, H, W, num_classes). "
             f"Received: {model.name!r} with output shape {shape}."
         )
-    fixed = model.input_shape[1:3] if isinstance(model.input_shape, tuple) else (None, None)
-    return found if None in fixed else found.replace(image_size=fixed)
+    fixed = _fixed_size(model)
+    return found if fixed is None else found.replace(image_size=fixed)
+
+
+def _is_output(info: ModelInfo, model: keras.Model) -> bool:
+    """Whether a record is that of the model's output, and not of a part that has a new head."""
+    shape = getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) not in (3, 4):
+        return False
+    return len(shape) == 3 or shape[-1] == info.num_classes
+
+
+def _fixed_size(model: keras.Model) -> tuple[int, int] | None:
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:3]:
+        return None
+    return shape[1], shape[2]

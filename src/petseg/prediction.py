@@ -1,8 +1,7 @@
 """Masks from a Keras model, or from an exported one."""
 
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 import keras
@@ -14,7 +13,7 @@ from petseg_runtime.predictor import Predictor
 
 
 @overload
-def predict(  # type: ignore[overload-overlap] # a str is iterable, but not of batches
+def predict(  # type: ignore[overload-overlap] # a str is a sequence of str
     model: keras.Model | Runtime,
     images: str | os.PathLike[str] | np.ndarray,
     *,
@@ -27,7 +26,7 @@ def predict(  # type: ignore[overload-overlap] # a str is iterable, but not of b
 @overload
 def predict(
     model: keras.Model | Runtime,
-    images: list[str] | list[Path] | tuple[str | os.PathLike[str], ...],
+    images: Sequence[str | os.PathLike[str]],
     *,
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
@@ -38,7 +37,7 @@ def predict(
 @overload
 def predict(
     model: keras.Model | Runtime,
-    images: Iterable[Any],
+    images: Iterator[Any],
     *,
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
@@ -105,9 +104,11 @@ def predictor(
 
     Args:
         model: A Keras model or a `petseg.Runtime`.
-        image_size: See `predict`.
-        tta: See `predict`.
-        tile: See `predict`.
+        image_size: (height, width) at which the model sees an image, each at least 32, or None
+            for the size in the model's record.
+        tta: Whether to average the logits with those of the mirrored image.
+        tile: Side in pixels, at least 32, of tiles in which the model sees an image at its own
+            size, or None.
 
     Returns:
         A `Predictor`, which can be called many times.
@@ -120,7 +121,7 @@ def predictor(
         return Predictor(model, model.info, model.input_size, image_size, tta, tile)
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
+    shape = getattr(model, "input_shape", None)  # A subclassed model has none.
+    input_size = shape[1:3] if isinstance(shape, tuple) and len(shape) == 4 else (None, None)
     # `model.predict` takes four times as long as the model itself to set up for one photo.
-    return Predictor(
-        model.predict_on_batch, model_info(model), model.input_shape[1:3], image_size, tta, tile
-    )
+    return Predictor(model.predict_on_batch, model_info(model), input_size, image_size, tta, tile)

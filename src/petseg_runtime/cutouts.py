@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from petseg_runtime.image_io import checked_pixels
-from petseg_runtime.model_info import background_of
-from petseg_runtime.overlays import classes_of
+from petseg_runtime.overlays import checked_background, checked_names, classes_of
 
 
 def cutout(
@@ -35,8 +34,7 @@ def cutout(
         >>> info = petseg.model_info(model)
         >>> pet = petseg.cutout(photo, mask, class_names=info.class_names)
     """
-    if background is None:
-        background = background_of(tuple(class_names))
+    background = checked_background(background, checked_names(class_names))
     if background is None:
         raise ValueError(
             "`background` must be the index of a class, or `class_names` must hold one called "

@@ -11,6 +11,18 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
+# What TensorFlow writes into the directory of a SavedModel.
+SAVED_MODEL_ENTRIES = frozenset(
+    {
+        "assets",
+        "assets.extra",
+        "fingerprint.pb",
+        "keras_metadata.pb",
+        "saved_model.pb",
+        "variables",
+    }
+)
+
 # Name of the file that holds the model record, in formats that can carry files.
 RECORD_FILE = "petseg.json"
 # Key of the model record, in formats that have a table of text entries.
@@ -44,6 +56,8 @@ class Format:
         open: Opens a file in the format's own runtime.
         read_record: Reads the JSON text of the model record, None where the file has none.
         write_record: Writes the JSON text of the model record into a file.
+        companion: Suffix of a second file beside the first one, or an empty string.
+        entries: Names of everything in it where it is a directory.
     """
 
     suffix: str
@@ -51,6 +65,21 @@ class Format:
     open: Callable[[Path], Artifact]
     read_record: Callable[[Path], str | None]
     write_record: Callable[[Path, str], None]
+    companion: str = ""
+    entries: frozenset[str] = frozenset()
+
+    def files(self, path: Path) -> list[Path]:
+        """Lists the files of an exported model.
+
+        Args:
+            path: The path of the model.
+
+        Returns:
+            The file, with its companion if it has one; all files in a directory.
+        """
+        if path.is_dir():
+            return sorted(file for file in path.rglob("*") if file.is_file())
+        return [path, path.with_suffix(self.companion)] if self.companion else [path]
 
 
 def _usable_cores() -> int:
@@ -180,8 +209,10 @@ def _write_openvino(path: Path, record: str) -> None:
     written = path.with_name(f"record-{path.name}")
     openvino.save_model(model, written, compress_to_fp16=False)
     del model
-    for suffix in (".xml", ".bin"):
-        written.with_suffix(suffix).replace(path.with_suffix(suffix))
+    for new, old in zip(
+        FORMATS["openvino"].files(written), FORMATS["openvino"].files(path), strict=True
+    ):
+        new.replace(old)
 
 
 def _open_saved_model(path: Path) -> Artifact:
@@ -211,11 +242,16 @@ def _write_saved_model(path: Path, record: str) -> None:
 
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
-        "", "tf_saved_model", _open_saved_model, _read_saved_model, _write_saved_model
+        "",
+        "tf_saved_model",
+        _open_saved_model,
+        _read_saved_model,
+        _write_saved_model,
+        entries=SAVED_MODEL_ENTRIES,
     ),
     "onnx": Format(".onnx", "onnx", _open_onnx, _read_onnx, _write_onnx),
     "litert": Format(".tflite", "litert", _open_litert, _read_litert, _write_litert),
-    "openvino": Format(".xml", "openvino", _open_openvino, _read_openvino, _write_openvino),
+    "openvino": Format(".xml", "openvino", _open_openvino, _read_openvino, _write_openvino, ".bin"),
 }
 
 

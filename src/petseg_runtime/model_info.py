@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Self
 
 from petseg_runtime import validation
@@ -27,13 +28,13 @@ class ModelInfo:
             that is unknown.
         architecture: Key of `petseg.MODELS`, or None where that is unknown.
         backbone: Key of `petseg.BACKBONES`, or None where that is unknown.
-        arguments: Arguments of the architecture beside those that all architectures share.
+        arguments: Arguments that only this architecture has, read-only.
         input_range: Smallest and greatest value of an input pixel.
-        weights: Where the weights came from: "imagenet" (the encoder alone), "pets", the name of
-            the file they were loaded from, or None (random initialization).
-        licence: Licence of these weights, or None where that is unknown.
+        weights: What the model was initialized with: "imagenet" (the encoder alone), "pets", the
+            name of a weights file, or None (random weights).
+        licence: Licence of the weights, or None where that is unknown, as after training.
         petseg_version: Version of petseg that built the model, or None where that is unknown.
-        argmax: Whether an exported model returns classes in place of logits.
+        argmax: Whether an exported model returns classes instead of logits.
         quantize: "float16" or "int8" for a quantized export, else None.
 
     Raises:
@@ -74,13 +75,13 @@ class ModelInfo:
         if len(low_high) != 2 or not all(map(validation.is_number, low_high)):
             raise ValueError(f"`input_range` must be two numbers. Received: {self.input_range!r}.")
         put("input_range", (float(low_high[0]), float(low_high[1])))
-        if not isinstance(self.argmax, bool):
-            raise ValueError(f"`argmax` must be True or False. Received: {self.argmax!r}.")
+        put("argmax", validation.boolean("argmax", self.argmax))
         validation.choice("quantize", self.quantize, (None, *QUANTIZATIONS))
         if not isinstance(self.arguments, Mapping):
             raise ValueError(f"`arguments` must be a mapping. Received: {self.arguments!r}.")
         # As JSON gives them back, so that a record that was written and read is equal to itself.
-        put("arguments", json.loads(json.dumps(dict(self.arguments), default=_plain)))
+        arguments = json.loads(json.dumps(dict(self.arguments), default=_plain))
+        put("arguments", MappingProxyType(arguments))
 
     @property
     def num_classes(self) -> int:
@@ -108,12 +109,18 @@ class ModelInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON types."""
-        record: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["arguments"] = dict(self.arguments)
+        record: dict[str, Any] = json.loads(json.dumps(fields))
         return {"schema": SCHEMA, **record}
 
     def to_json(self) -> str:
         """Returns the record as indented JSON text."""
         return json.dumps(self.to_dict(), indent=2)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only mapping cannot be copied or pickled.
+        return type(self).from_dict, (self.to_dict(),)
 
     @classmethod
     def from_dict(cls, record: Any) -> Self:

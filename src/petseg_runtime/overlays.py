@@ -54,9 +54,10 @@ def overlay(
     photo = checked_pixels(image, "image", ranks=(3,))
     classes = classes_of(mask, photo)
     opacity = validation.fraction("opacity", opacity, closed=True)
-    names = tuple(class_names)
-    if background is None:
-        background = background_of(names)
+    names = checked_names(class_names)
+    background = checked_background(background, names)
+    if legend and not names:
+        raise ValueError("`legend` shows `class_names`. Received: none. Pass the names as well.")
     strips = _strips(classes.shape)
     greatest = max(_greatest(classes[rows], ignore_class) for rows in strips)
     if names and greatest >= len(names):
@@ -67,9 +68,7 @@ def overlay(
         )
     if colours is None:
         colours = class_colours(names) if names else PALETTE
-    palette = np.array(colours, np.float32)
-    if palette.ndim != 2 or palette.shape[1] != 3:
-        raise ValueError(f"`colours` must be RGB triples. Received: {colours!r}.")
+    palette = _palette(colours)
     thickness = max(1, round(min(classes.shape) / 250)) if contour else 0
     pixels = np.empty(photo.shape, np.uint8)
     for rows in strips:
@@ -92,6 +91,56 @@ def overlay(
         if index != background
     ]
     return _with_legend(pixels, entries)
+
+
+def checked_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Checks the class names of a picture.
+
+    Args:
+        class_names: What was received.
+
+    Returns:
+        The names, none or one for each class.
+
+    Raises:
+        ValueError: If `class_names` is not a sequence of strings.
+    """
+    names = () if isinstance(class_names, str) else tuple(class_names)
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"`class_names` must be a list of names. Received: {class_names!r}.")
+    return names
+
+
+def checked_background(background: int | None, names: tuple[str, ...]) -> int | None:
+    """Checks the index of the background, or finds it by its name.
+
+    Args:
+        background: What was received.
+        names: Name of each class, or none.
+
+    Returns:
+        The index, or None where there is no background.
+
+    Raises:
+        ValueError: If `background` is not the index of a class.
+    """
+    if background is None:
+        return background_of(names)
+    if not validation.is_integer(background) or not 0 <= background < (len(names) or np.inf):
+        limit = f"below {len(names)}" if names else "of 0 or more"
+        raise ValueError(f"`background` must be a class index {limit}. Received: {background!r}.")
+    return int(background)
+
+
+def _palette(colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Checks colours and returns them as float32 `(number, 3)`."""
+    try:
+        palette = np.array(colours, np.float32)
+    except (TypeError, ValueError):
+        palette = np.empty(0, np.float32)
+    if palette.ndim != 2 or palette.shape[1] != 3 or not ((palette >= 0) & (palette <= 255)).all():
+        raise ValueError(f"`colours` must be RGB triples in [0, 255]. Received: {colours!r}.")
+    return palette
 
 
 def boundary_pixels(

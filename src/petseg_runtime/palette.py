@@ -1,4 +1,4 @@
-"""One colour for each class, told apart with any kind of colour vision."""
+"""Class colours that readers with any kind of colour vision can distinguish."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,8 @@ def class_colours(class_names: Sequence[str]) -> tuple[RGB, ...]:
         class_names: Name of each class. The class called "background" is slate grey.
 
     Returns:
-        RGB in [0, 255] for each class. Colours repeat after the 23rd class beside the background.
+        RGB in [0, 255] for each class. Colours repeat when there are more than 23 classes, not
+        counting the background.
     """
     background = background_of(tuple(class_names))
     colours: list[RGB] = []

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ class Predictor:
             size = validation.image_size("image_size", self.image_size, MIN_SIZE)
             if self.tile is None:
                 self._check_fits("image_size", size)
+        validation.boolean("tta", self.tta)
         if (self.tta or self.tile is not None) and self.info.argmax:
             raise ValueError(
                 "`tta` and `tile` average logits. Received: a model that was exported with "
@@ -114,6 +115,11 @@ class Predictor:
                     f"Pass [{str(path)!r}] for all images in it."
                 )
             return next(self.masks([read_image(path)]))
+        if isinstance(images, Mapping | Set):
+            raise TypeError(
+                "`images` must be a path, a list of paths, an array or an iterable of batches. "
+                f"Received: {type(images).__name__}."
+            )
         if isinstance(images, Iterable) and not hasattr(images, "__array__"):
             return self._batches(images)
         pixels = checked_pixels(images, "images", ranks=(3, 4))
@@ -132,7 +138,13 @@ class Predictor:
                     "An iterator in `images` must yield batches. Received: one that yields paths. "
                     "Pass paths as a list: `list(paths)`."
                 )
-            yield self(batch[0] if isinstance(batch, tuple) else batch)
+            images = batch[0] if isinstance(batch, tuple | list) and len(batch) else batch
+            if not hasattr(images, "__array__"):
+                raise TypeError(
+                    "An iterator in `images` must yield batches of images `(N, H, W, 3)`, or "
+                    f"tuples that begin with one. Received: {type(batch).__name__}."
+                )
+            yield self(images)
 
     def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
         """Predicts image files, in their order; several are read ahead.

@@ -1,7 +1,7 @@
 """Exported models in their own runtimes, one class for four formats."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -71,7 +71,7 @@ class Runtime:
         return self._run(pixels)
 
     @overload
-    def predict(  # type: ignore[overload-overlap] # a str is iterable, but not of batches
+    def predict(  # type: ignore[overload-overlap] # a str is a sequence of str
         self,
         images: str | os.PathLike[str] | np.ndarray,
         *,
@@ -83,7 +83,7 @@ class Runtime:
     @overload
     def predict(
         self,
-        images: list[str] | list[Path] | tuple[str | os.PathLike[str], ...],
+        images: Sequence[str | os.PathLike[str]],
         *,
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
@@ -93,7 +93,7 @@ class Runtime:
     @overload
     def predict(
         self,
-        images: Iterable[Any],
+        images: Iterator[Any],
         *,
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
@@ -147,8 +147,10 @@ def read_model_info(path: str | os.PathLike[str]) -> ModelInfo:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no model {path}.")
-    if path.suffix == KERAS_SUFFIX:
+    if path.suffix == KERAS_SUFFIX and path.is_file():
         return read_keras_info(path)
+    if path.name.endswith(".weights.h5"):
+        raise ValueError(f"{path} holds weights alone. Pass a `.keras` file or an exported model.")
     try:
         record = format_of(path).read_record(path)
     except ImportError:

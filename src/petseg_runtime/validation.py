@@ -203,7 +203,8 @@ def class_names(name: str, values: Any, num_classes: int | None = None) -> tuple
     Raises:
         ValueError: If `values` does not hold such names.
     """
-    found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
+    is_ordered = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    found = tuple(values) if is_ordered else ()
     are_names = all(isinstance(value, str) and value.strip() for value in found)
     is_count = len(found) >= 2 if num_classes is None else len(found) == num_classes
     if not are_names or not is_count or len(set(found)) != len(found):
@@ -229,12 +230,33 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
     Raises:
         ValueError: If `value` is not one of `options`. The error suggests similar ones.
     """
-    if isinstance(value, str | int | None) and value in options:
+    # `True` equals 1, and is none of the numbers.
+    if any(
+        value is option or (type(value) is type(option) and value == option) for option in options
+    ):
         return value
     raise ValueError(
         f"`{name}` must be one of {', '.join(map(str, options))}. "
         f"Received: {value!r}.{did_you_mean(value, options)}"
     )
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Checks True or False.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was received.
+
+    Returns:
+        `value` as a `bool`.
+
+    Raises:
+        ValueError: If `value` is not a Python or NumPy boolean.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {value!r}.")
+    return bool(value)
 
 
 def did_you_mean(value: Any, options: Iterable[Any]) -> str:

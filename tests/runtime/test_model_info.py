@@ -1,3 +1,4 @@
+import copy
 import json
 import pickle
 
@@ -33,6 +34,12 @@ def test_a_record_is_frozen_and_replace_gives_a_copy():
     changed = INFO.replace(image_size=[32, 64])
     assert changed.image_size == (32, 64)
     assert INFO.image_size == (96, 128)
+
+
+def test_arguments_cannot_be_changed_in_place():
+    with pytest.raises(TypeError):
+        INFO.arguments["decoder_filters"] = 1
+    assert copy.deepcopy(INFO) == INFO
 
 
 def test_the_background_is_found_by_its_name():

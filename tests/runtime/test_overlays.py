@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -147,3 +148,25 @@ def test_a_legend_of_many_classes_stays_in_the_picture():
     np.testing.assert_array_equal(
         overlay(image, mask, background=0, class_names=("sky",), legend=True), image
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_names": NAMES, "background": 3}, "`background` must be a class index below 3"),
+        ({"background": -1}, "`background` must be a class index of 0 or more"),
+        ({"background": "a"}, "`background` must be a class index"),
+        ({"class_names": "abc"}, "`class_names` must be a list of names"),
+        ({"colours": [(0, 0, 300)]}, "`colours` must be RGB triples"),
+        ({"colours": [(0, 0), (1, 2, 3)]}, "`colours` must be RGB triples"),
+        ({"legend": True}, "`legend` shows `class_names`. Received: none"),
+    ],
+)
+def test_overlay_refuses_arguments_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        overlay(BLACK, BANDS, **arguments)
+
+
+def test_cutout_refuses_a_background_that_is_no_class():
+    with pytest.raises(ValueError, match="`background` must be a class index below 3"):
+        cutout(BLACK, BANDS, class_names=NAMES, background=99)

@@ -68,10 +68,21 @@ def test_what_is_no_image_size_is_refused(value):
         validation.image_size("image_size", value, 32)
 
 
-@pytest.mark.parametrize("values", ["ab", ("a",), ("a", "a"), ("a", ""), ("a", 3), None, 3])
+@pytest.mark.parametrize(
+    "values", ["ab", ("a",), ("a", "a"), ("a", ""), ("a", 3), {"a", "b"}, {"a": 1, "b": 2}, None, 3]
+)
 def test_what_are_no_class_names_is_refused(values):
     with pytest.raises(ValueError, match="`class_names` must hold two or more different names"):
         validation.class_names("class_names", values)
+
+
+def test_only_booleans_are_booleans():
+    assert validation.boolean("tta", np.True_) is True
+    for value in (1, 0, "yes", None):
+        with pytest.raises(ValueError, match="`tta` must be True or False"):
+            validation.boolean("tta", value)
+    with pytest.raises(ValueError, match="`verbose` must be one of auto, 0, 1"):
+        validation.choice("verbose", True, ("auto", 0, 1))
 
 
 def test_a_choice_suggests_what_is_near():

@@ -12,6 +12,8 @@ from petseg.metrics import MeanIoU
 from petseg.models.layers import SegmentationOutput
 from petseg.pretrained import load_pretrained, read_card
 from petseg_runtime import validation
+from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
+from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
 
 IMAGENET = "imagenet"
@@ -55,6 +57,11 @@ def assemble(
         card = read_card(architecture)
         licence, image_size = card["licence"], image_size or card["image_size"]
         names = card["class_names"] if len(card["class_names"]) == num_classes else names
+    file = None if weights in (None, IMAGENET, PETS) else _weights_file(weights)
+    saved = None if file is None else _saved_record(file)
+    if saved is not None:
+        licence, image_size = saved.licence, image_size or saved.image_size
+        names = saved.class_names if saved.num_classes == num_classes else names
     if class_names is not None:
         names = validation.class_names("class_names", class_names, num_classes)
     info = ModelInfo(
@@ -64,7 +71,7 @@ def assemble(
         architecture=architecture,
         backbone=backbone,
         arguments=arguments,
-        weights=weights if weights in (None, IMAGENET, PETS) else Path(str(weights)).name,
+        weights=weights if file is None else file.name,
         licence=licence,
         petseg_version=version("petseg"),
     )
@@ -72,8 +79,8 @@ def assemble(
     model = keras.Model(images, output(logits, images), name=architecture)
     if weights == PETS:
         load_pretrained(model)
-    elif weights not in (None, IMAGENET):
-        _load_file(model, weights)
+    elif file is not None:
+        _load_file(model, file)
     model.compile(
         optimizer=keras.optimizers.Adam(),
         loss=keras.losses.SparseCategoricalCrossentropy(
@@ -84,13 +91,27 @@ def assemble(
     return model
 
 
-def _load_file(model: keras.Model, weights: Any) -> None:
+def _weights_file(weights: Any) -> Path:
     path = Path(weights) if isinstance(weights, str | Path) else None
     if path is None or not path.name.endswith((".weights.h5", ".keras")) or not path.is_file():
         raise ValueError(
             "`weights` must be 'imagenet', 'pets', None, or the path of a .weights.h5 or .keras "
             f"file. Received: {str(weights)!r}, which is none of these."
         )
+    return path
+
+
+def _saved_record(path: Path) -> ModelInfo | None:
+    """Reads the record of the model whose weights are loaded. A `.weights.h5` file has none."""
+    if path.suffix != KERAS_SUFFIX:
+        return None
+    try:
+        return read_keras_info(path)
+    except ValueError:  # A model of the user: the weights decide whether it fits.
+        return None
+
+
+def _load_file(model: keras.Model, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             # Keras only warns about layers that it skips; these would stay random.
