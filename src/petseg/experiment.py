@@ -30,6 +30,7 @@ from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
 from petseg.scores import Evaluation
 from petseg.training import Plan
 from petseg_runtime import validation
+from petseg_runtime.json_text import parse_json
 
 __all__ = ["LOSSES", "OPTIMIZERS", "Result", "RunFiles", "Settings", "find_result", "run"]
 
@@ -216,7 +217,7 @@ class Result:
         """
         path = RunFiles(Path(folder)).result
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(path.read_bytes())
             before = record.get("before_fine_tuning")
             if before is not None:
                 before = {name: _evaluation(found) for name, found in before.items()}
@@ -234,7 +235,7 @@ class Result:
             raise FileNotFoundError(
                 f"There is no {path}: the experiment in this folder is not complete."
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{path} is damaged: {error}. Delete it and run the experiment again, which "
                 "only evaluates the trained model."

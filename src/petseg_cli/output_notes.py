@@ -36,8 +36,10 @@ def note_for(photo: str, status: os.stat_result, settings: dict[str, Any]) -> st
 
 def photo_of(note: str) -> str | None:
     """Returns what identifies the photo of a note, or None where the note does not say."""
+    from petseg_runtime.json_text import parse_json
+
     try:
-        record = json.loads(note)
+        record = parse_json(note)
     except ValueError:
         return None
     is_known = isinstance(record, dict) and record.get("version") == VERSION

@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
+from petseg_runtime.archives import read_member
+
 # Name of the file that holds the model record, in formats that can carry files.
 RECORD_FILE = "petseg.json"
 # Key of the model record, in formats that have a table of text entries.
@@ -142,7 +144,8 @@ def _read_litert(path: Path) -> str | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as files:
-        return files.read(RECORD_FILE).decode() if RECORD_FILE in files.namelist() else None
+        is_there = RECORD_FILE in files.namelist()
+        return read_member(files, RECORD_FILE).decode() if is_there else None
 
 
 def _write_litert(path: Path, record: str) -> None:

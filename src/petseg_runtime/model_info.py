@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from petseg_runtime import validation
+from petseg_runtime.json_text import parse_json
 
 # Version of the JSON layout. Version 0.1.0 of petseg wrote records without one.
 SCHEMA = 1
@@ -108,8 +109,9 @@ class ModelInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON types."""
-        record: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return {"schema": SCHEMA, **record}
+        names = [field.name for field in dataclasses.fields(self)]
+        fields = {name: getattr(self, name) for name in names}
+        return {"schema": SCHEMA, **json.loads(json.dumps(fields))}
 
     def to_json(self) -> str:
         """Returns the record as indented JSON text."""
@@ -154,7 +156,7 @@ class ModelInfo:
             ValueError: If it is not the text of a record.
         """
         try:
-            record = json.loads(text)
+            record = parse_json(text)
         except ValueError as error:
             raise ValueError(f"A model record must be JSON. Received: {error}.") from error
         return cls.from_dict(record)
