@@ -49,10 +49,14 @@ JSON = (
     _operation("delete", POSITIONS),
 )
 
+# What is in a folder: an image, a mask or both, with a name and of a kind, see `corpus`.
+FOLDER = (_operation("entry", st.integers(0, 2), st.integers(0, 99), st.integers(0, 99)),)
+
 
 def damages(operations: tuple[st.SearchStrategy[Operation], ...]) -> st.SearchStrategy[Damage]:
     """Draws lists of one to four operations."""
-    return st.lists(st.one_of(*operations), min_size=1, max_size=4)
+    most = 12 if operations is FOLDER else 4
+    return st.lists(st.one_of(*operations), min_size=1, max_size=most)
 
 
 def draw(strategy: st.SearchStrategy[Any], count: int, number: int) -> list[Any]:
@@ -204,5 +208,6 @@ OPERATIONS = {
     "claim": _claim,
     "chunk": _chunk,
     "value": lambda data, position, index: _changed(data, position, HOSTILE_JSON[index]),
+    "entry": lambda data, *entry: data + json.dumps(entry).encode() + b"\n",
     "delete": lambda data, position: _changed(data, position, None),
 }

@@ -140,6 +140,36 @@ def _dense() -> Any:
     return model
 
 
+def _read_folder(path: Path) -> object:
+    """Everything that lists or reads a folder of images."""
+    import tensorflow as tf
+
+    import petseg
+    from petseg.data.verify import verify_folder
+    from petseg_cli.errors import one_line
+    from petseg_cli.prediction_inputs import find_inputs
+    from petseg_runtime.image_io import find_images, read_image
+    from petseg_runtime.predictor import Predictor
+
+    for problem in verify_folder(path, class_names=("a", "b")):
+        str(problem).encode("utf-8", "surrogateescape")
+    photos = find_inputs([path]).photos
+    assert len(photos) <= len(find_images(path))
+    info = petseg.ModelInfo(("a", "b"))
+    predictor = Predictor(lambda x: np.zeros((*x.shape[:3], 2)), info, (32, 32))
+    for found in predictor.files(photos):
+        assert (found.mask is None) != (found.error is None)
+        if found.error is not None:
+            assert str(found.path) in str(found.error), found.error
+        else:
+            assert found.mask.shape == read_image(found.path).shape[:2]
+    try:
+        splits = petseg.load_folder(path, class_names=("a", "b"), image_size=(32, 32))
+        return [len(images) for images, _ in splits.val]
+    except tf.errors.OpError as error:
+        raise ValueError(one_line(error)) from error
+
+
 # The model and what was exported of it, which the parent makes.
 MODELS = Path(os.environ.get("PETSEG_ROBUSTNESS_MODELS", "."))
 
@@ -230,6 +260,7 @@ def _exported(name: str) -> Callable[[], list[GoodFile]]:
 READERS: dict[str, Reader] = {
     "image": Reader(corpus.images, _read_image, damage.IMAGE, 0.3, memory=2200 * MIB),
     "mask": Reader(corpus.masks, _read_labels, damage.IMAGE, 0.12, memory=2200 * MIB),
+    "folder": Reader(corpus.folders, _read_folder, damage.FOLDER, 0.03),
     "record": Reader(
         lambda: [GoodFile("record.json", corpus.record())], _read_record, damage.JSON, 0.1
     ),
