@@ -20,12 +20,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from robustness import commands, fuzz, interruptions, processes, readers  # noqa: E402
-from robustness.interruptions import Campaign  # noqa: E402
+from robustness import commands, fuzz, interruptions, processes, readers
+from robustness.interruptions import Campaign
 
 RESULT = Path(__file__).parents[2] / "docs" / "results" / "robustness.json"
 
@@ -138,7 +137,7 @@ def _sum(done: dict[str, dict[str, int]], kind: str) -> int:
 
 
 def _interrupt_again(text: str, models: Path, result: Path | None) -> None:
-    import matplotlib.pyplot  # noqa: F401 -- once, not in every fork
+    import matplotlib.pyplot as plt  # noqa: F401 -- once, not in every fork
 
     import petseg.experiment  # noqa: F401
 

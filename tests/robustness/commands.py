@@ -26,8 +26,8 @@ class Command:
         arguments: The arguments, given the folder.
         prepare: Makes the user's files in the folder, given the good models.
         is_final: Whether a file, once it has its name, has its last content.
-        artifact: Name of the exported model. Two exports of one model differ in their bytes, so that
-            it is compared by what it computes.
+        artifact: Name of the exported model. Two exports of one model differ in their bytes: they
+            are compared by what they compute.
     """
 
     arguments: Callable[[Path], list[str]]

@@ -136,13 +136,16 @@ def _claim(data: bytes, width: int, height: int) -> bytes:
                 return data[: at + 5] + small + data[at + 9 :]
     if data[8:16] == b"WEBPVP8 ":
         return data[:26] + struct.pack("<HH", width & 0x3FFF, height & 0x3FFF) + data[30:]
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        order = "<" if data[:1] == b"I" else ">"
-        for tag, value in ((256, width), (257, height)):
-            at = data.find(struct.pack(f"{order}HHI", tag, 4, 1))
-            at = at if at >= 0 else data.find(struct.pack(f"{order}HHI", tag, 3, 1))
-            if at >= 0:
-                data = data[: at + 2] + struct.pack(f"{order}HII", 4, 1, value) + data[at + 12 :]
+    return _claim_in_tiff(data, width, height) if data[:4] in (b"II*\0", b"MM\0*") else data
+
+
+def _claim_in_tiff(data: bytes, width: int, height: int) -> bytes:
+    order = "<" if data[:1] == b"I" else ">"
+    for tag, value in ((256, width), (257, height)):
+        at = data.find(struct.pack(f"{order}HHI", tag, 4, 1))
+        at = at if at >= 0 else data.find(struct.pack(f"{order}HHI", tag, 3, 1))
+        if at >= 0:
+            data = data[: at + 2] + struct.pack(f"{order}HII", 4, 1, value) + data[at + 12 :]
     return data
 
 

@@ -122,15 +122,15 @@ def run_in_process(found: list[Case]) -> list[Failure]:
             work, told = Path(folder) / "cases.json", Path(folder) / "told.jsonl"
             work.write_text(json.dumps([asdict(case) for case in found[start:]]))
             told.touch()
-            ending = _wait(
-                subprocess.Popen(
-                    [sys.executable, str(Path(__file__).parent), "--work", str(work), str(told)],
+            words = [sys.executable, str(Path(__file__).parent), "--work", str(work), str(told)]
+            with (Path(folder) / "log").open("wb") as errors:
+                process = subprocess.Popen(
+                    words,
                     stdout=subprocess.DEVNULL,
-                    stderr=(Path(folder) / "log").open("wb"),
+                    stderr=errors,
                     env={**os.environ, "TMPDIR": folder, "TF_CPP_MIN_LOG_LEVEL": "3"},
-                ),
-                told,
-            )
+                )
+            ending = _wait(process, told)
             rows = [json.loads(line) for line in told.read_text().splitlines()]
             log = (Path(folder) / "log").read_text(errors="replace")[-300:]
         for index, problem in enumerate(rows):
@@ -191,12 +191,12 @@ def make_models(folder: Path) -> None:
     import keras
     import numpy as np
     import onnx
+    from robustness import corpus
 
     import petseg
     from petseg import ModelInfo
     from petseg.checkpoint import Run
     from petseg.models.layers import SegmentationOutput
-    from robustness import corpus
 
     images = keras.Input((None, None, 3))
     logits = keras.layers.Conv2D(3, 1)(keras.layers.Rescaling(1 / 255)(images))

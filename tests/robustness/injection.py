@@ -68,21 +68,28 @@ class _Hook:
         if event not in EVENTS or not self._counts(event, arguments):
             return
         number, self.count = self.count, self.count + 1
-        action, position = self.injection.action, self.injection.position
+        action = self.injection.action
         if action == "count":
             os.write(self.log, f"{event} {arguments[EVENTS[event]]!r}\n".encode(errors="replace"))
-        elif action in ("full", "full once"):
-            is_it = number == position if action == "full once" else number >= position
-            if is_it and event in NEED_ROOM:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[EVENTS[event]])
-        elif number == position:
-            if action == "kill before":
-                self._end()
-            elif action == "kill after":
-                self.ends = True
-            elif action == "kill later":
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.setitimer(signal.ITIMER_REAL, max(1e-6, self.injection.delay))
+        elif action.startswith("full"):
+            self._fill(number, event, arguments[EVENTS[event]])
+        elif number == self.injection.position:
+            self._kill(action)
+
+    def _fill(self, number: int, event: str, path: object) -> None:
+        once = self.injection.action == "full once"
+        position = self.injection.position
+        if event in NEED_ROOM and (number == position if once else number >= position):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    def _kill(self, action: str) -> None:
+        if action == "kill before":
+            self._end()
+        elif action == "kill after":
+            self.ends = True
+        else:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, max(1e-6, self.injection.delay))
 
     def _end(self) -> None:
         self.is_ended = True

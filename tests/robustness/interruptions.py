@@ -128,7 +128,7 @@ def run_here(campaign: Campaign, models: Path) -> dict[str, object]:
     done = 0
     with tempfile.TemporaryDirectory() as root:
         user, before, after, points = _undisturbed(campaign.command, Path(root), models)
-        for found in _injections(campaign, len(points), after):
+        for found in _injections(campaign, len(points)):
             place = Path(root) / "work" / "home"
             shutil.rmtree(place.parent, ignore_errors=True)
             shutil.copytree(user, place)
@@ -160,7 +160,7 @@ def _undisturbed(command: str, root: Path, models: Path) -> tuple[Path, Files, F
     return user, before, contents(place, artifact), (root / "log").read_text().splitlines()
 
 
-def _injections(campaign: Campaign, points: int, after: Files) -> list[Injection]:
+def _injections(campaign: Campaign, points: int) -> list[Injection]:
     if campaign.only is not None:
         return [Injection(**campaign.only)]  # type: ignore[arg-type]
     rng = random.Random(f"{campaign.command} {campaign.kind} {campaign.seed}")
@@ -241,11 +241,10 @@ def _lost(command: commands.Command, state: Files, before: Files, after: Files) 
 
 def _differences(state: Files, wanted: Files) -> str:
     differing = sorted(n for n in {**state, **wanted} if state.get(n) != wanted.get(n))
-    kinds = [
-        f"{name} is {'extra' if name not in wanted else 'missing' if name not in state else 'different'}"
-        for name in differing
-    ]
-    return ", ".join(kinds[:6])
+    extra = [f"{name} is extra" for name in differing if name not in wanted]
+    missing = [f"{name} is missing" for name in differing if name not in state]
+    changed = [f"{name} is different" for name in differing if name in wanted and name in state]
+    return ", ".join([*extra, *missing, *changed][:6])
 
 
 def run_in_process(campaign: Campaign, models: Path) -> dict[str, object]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from robustness import corpus, damage
 from robustness.commands import COMMANDS, contents
 from robustness.fuzz import Failure
@@ -129,7 +128,9 @@ def photo_memory(megapixels: int) -> Callable[[Path, Path], list[str]]:
             text=True,
         )
         _, status, usage = os.wait4(run.pid, 0)
-        errors = run.stderr.read() if run.stderr else ""
+        assert run.stderr is not None
+        with run.stderr:
+            errors = run.stderr.read()
         run.returncode = os.waitstatus_to_exitcode(status)
         peak, limit = usage.ru_maxrss * 1024, BASE + int(PIXEL * side * side)
         if run.returncode:

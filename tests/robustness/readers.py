@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from robustness import corpus, damage
 from robustness.corpus import GoodFile
 
