@@ -1,8 +1,10 @@
 """What the bench has found, one small test each."""
 
 import json
+import math
 import os
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -108,9 +110,11 @@ def test_damaged_scores_name_the_file(tmp_path):
             Evaluation.from_json(path)
 
 
-@pytest.mark.parametrize(
-    "text", [DEEP, '{"settings": {"architecture": "unet"}, "parameters": 1e999}']
-)
+ENDLESS = {"settings": {"architecture": "unet"}, "validation": json.loads(scores())}
+ENDLESS |= {"test": ENDLESS["validation"], "parameters": math.inf}
+
+
+@pytest.mark.parametrize("text", [DEEP, json.dumps(ENDLESS)], ids=["deep", "endless"])
 def test_a_damaged_result_names_the_file(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(ValueError, match=r"result\.json is damaged"):
@@ -217,8 +221,6 @@ def test_openvino_refuses_the_weights_of_another_export(tmp_path):
 
 
 def test_an_export_that_cannot_be_moved_leaves_the_earlier_one(tmp_path, monkeypatch):
-    from pathlib import Path
-
     path = tmp_path / "saved"
     petseg.export(small_model(1), path)
     images = np.ones((1, 32, 32, 3), np.float32)
@@ -260,12 +262,15 @@ def tiny_settings(tmp_path, monkeypatch):
 def test_the_model_of_a_resumed_run_is_the_same(tiny_settings, tmp_path, monkeypatch):
     """Killed after the last epoch, before its results were written."""
     one, two = tmp_path / "one", tmp_path / "two"
+    keras.backend.clear_session()  # the layers are numbered in a process
     run(tiny_settings, one, verbose=0)
+    keras.backend.clear_session()
     with monkeypatch.context() as patch:
-        patch.setattr(petseg.experiment, "_result", lambda *_: pytest.exit)
+        patch.setattr(petseg.experiment, "_result", lambda *_: None)
         patch.setattr(petseg.experiment, "_write_files", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tiny_settings, two, verbose=0)
+    keras.backend.clear_session()
     run(tiny_settings, two, verbose=0)
     models = [commands.contents(folder)["model.keras"] for folder in (one, two)]
     assert models[0] == models[1]
