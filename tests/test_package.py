@@ -41,19 +41,21 @@ petseg.experiment: petseg.atomic_files petseg.backbones petseg.checkpoint petseg
     petseg.data petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics
     petseg.models petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training
     petseg_runtime
-petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.part_folders
+    petseg.scores petseg_runtime
 petseg.losses: petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.metrics: petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
 petseg.normalization:
+petseg.part_folders:
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
 petseg.pretrained: petseg.atomic_files
 petseg.run_lock:
-petseg.run_state: petseg.atomic_files
-petseg.scores:
+petseg.run_state: petseg.atomic_files petseg_runtime
+petseg.scores: petseg.atomic_files petseg_runtime
 petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
     petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
@@ -69,7 +71,7 @@ petseg_cli.model_loading: petseg petseg_cli.catalogue petseg_cli.streams
     petseg_cli.tensorflow_logging
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
-petseg_cli.output_notes:
+petseg_cli.output_notes: petseg_runtime
 petseg_cli.predict: petseg petseg_cli.errors petseg_cli.model_loading petseg_cli.options
     petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams
     petseg_cli.tensorflow_logging petseg_cli.video petseg_runtime
@@ -81,11 +83,14 @@ petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.
     petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg petseg_cli.streams petseg_runtime
+petseg_runtime.archives:
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
-petseg_runtime.formats:
+petseg_runtime.formats: petseg_runtime.archives
 petseg_runtime.image_io:
-petseg_runtime.keras_file: petseg_runtime.model_info
-petseg_runtime.model_info: petseg_runtime.validation
+petseg_runtime.json_text:
+petseg_runtime.keras_file: petseg_runtime.archives petseg_runtime.json_text
+    petseg_runtime.model_info
+petseg_runtime.model_info: petseg_runtime.json_text petseg_runtime.validation
 petseg_runtime.overlays: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.palette
     petseg_runtime.validation
 petseg_runtime.palette: petseg_runtime.model_info

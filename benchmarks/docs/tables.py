@@ -340,6 +340,32 @@ def exports_table() -> str:
     return _table(("backbone", *formats), rows)
 
 
+def robustness_table() -> str:
+    """Makes the table of the long run of tests/robustness: what was done, and what failed.
+
+    Returns:
+        The table in Markdown, and the versions and the hardware.
+    """
+    record = _read(RESULTS / "robustness.json")
+    rows = [
+        [name, f"{found['done']:,}", str(found["failures"])]
+        for name, found in record["parts"].items()
+    ]
+    totals = {
+        "all damaged files": record["damaged_files"],
+        "all kills": record["kills"],
+        "all full disks": record["full_disks"],
+    }
+    rows += [[f"**{name}**", f"**{count:,}**", ""] for name, count in totals.items()]
+    found = record["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    note = (
+        f"Seed {record['seed']}, {record['seconds'] / 60:.0f} minutes on {found['cores']} cores of "
+        f"{found['cpu']}; {versions}."
+    )
+    return f"{_table(('test', 'cases', 'failures'), rows)}\n{note}\n"
+
+
 def _class_cells(class_iou: dict[str, float]) -> list[str]:
     return [f"{class_iou[name]:.3f}" for name in CLASSES]
 
@@ -374,6 +400,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "classes": dataset_table,
     "runtimes": runtimes_table,
     "exports": exports_table,
+    "robustness": robustness_table,
 }
 
 

@@ -1,7 +1,9 @@
 """Files that are written completely or not at all."""
 
+import glob
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Other readers see the old file or the new one, never a part. The new file is on the disk before
     it takes the name, so that this also holds after a power failure. When the block fails, what was
     written is removed. A process that is killed leaves its part file behind, called
-    `.part-<process id>-<name>`.
+    `.part-<process id>-<name>`; the next one that writes the same file removes it.
 
     Args:
         path: The file to write. Its folder must exist.
@@ -32,6 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         ...     figure.savefig(part)
     """
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    _remove_stale_parts(path)
     try:
         yield part
         _flush(part, os.O_RDWR)
@@ -54,6 +57,27 @@ def write_json(path: Path, record: Any) -> None:
     """
     with whole_file(path) as part:
         part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _remove_stale_parts(path: Path) -> None:
+    """Removes the part files of processes that have ended."""
+    if sys.platform == "win32":  # There the question whether a process runs ends it.
+        return
+    for part in path.parent.glob(f".part-*-{glob.escape(path.name)}"):
+        process = part.name.removeprefix(".part-").removesuffix(f"-{path.name}")
+        with suppress(OSError):
+            if process.isdecimal() and not _is_running(int(process)):
+                part.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # a process of another user
+        return True
+    return True
 
 
 def _flush(path: Path, flags: int) -> None:

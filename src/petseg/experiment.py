@@ -6,6 +6,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,7 @@ from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
 from petseg.scores import Evaluation
 from petseg.training import Plan
 from petseg_runtime import validation
+from petseg_runtime.json_text import parse_json
 
 __all__ = ["LOSSES", "OPTIMIZERS", "Result", "RunFiles", "Settings", "find_result", "run"]
 
@@ -216,7 +218,7 @@ class Result:
         """
         path = RunFiles(Path(folder)).result
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(path.read_bytes())
             before = record.get("before_fine_tuning")
             if before is not None:
                 before = {name: _evaluation(found) for name, found in before.items()}
@@ -234,7 +236,7 @@ class Result:
             raise FileNotFoundError(
                 f"There is no {path}: the experiment in this folder is not complete."
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{path} is damaged: {error}. Delete it and run the experiment again, which "
                 "only evaluates the trained model."
@@ -290,6 +292,10 @@ def run(
         model = build(settings, splits)
         plan = _plan(settings, model, splits, callbacks, verbose)
         history = plan.execute(state)
+        # `model.keras` is the same whether or not the run was resumed: its optimizer is new.
+        model.get_layer("encoder").trainable = True
+        _compile(model, settings, splits)
+        model.optimizer.build(model.trainable_variables)
         result = _result(settings, model, splits, history, files)
         _write_files(result, model, splits, history, files)
         state.complete()
@@ -298,6 +304,8 @@ def run(
 
 def find_result(settings: Settings, folder: str | os.PathLike[str]) -> Result | None:
     """Looks for the result of an experiment that is complete.
+
+    Removes the files that a killed process left in the folder.
 
     Args:
         settings: The settings of the experiment.
@@ -312,6 +320,9 @@ def find_result(settings: Settings, folder: str | os.PathLike[str]) -> Result | 
     files = RunFiles(Path(folder))
     if not files.state.exists():
         return None
+    if files.lock.exists():  # A process works there, or was killed in the middle of something.
+        with suppress(BlockingIOError):
+            Run.open(folder).close()
     state = RunState.read(files.state)
     state.check_settings(SECTION, settings.to_dict(), files.folder)
     written = files.result.exists() and files.model.exists()
@@ -332,9 +343,8 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
         ValueError: If the class weights do not fit the classes, or the weights not the model.
     """
     names, ignore_class = splits.class_names, splits.ignore_class
-    weights = settings.class_weights
-    if weights is not None:
-        weights = validation.class_weights("class_weights", weights, len(names))
+    if settings.class_weights is not None:
+        validation.class_weights("class_weights", settings.class_weights, len(names))
     model = MODELS[settings.architecture](
         len(names),
         backbone=settings.backbone,
@@ -342,8 +352,14 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
         class_names=names,
         ignore_class=ignore_class,
     )
+    _compile(model, settings, splits)
+    return model
+
+
+def _compile(model: keras.Model, settings: Settings, splits: Splits) -> None:
+    names, ignore_class = splits.class_names, splits.ignore_class
     if settings.loss == CROSS_ENTROPY_DICE:
-        loss = CrossEntropyDice(weights, ignore_class)
+        loss = CrossEntropyDice(settings.class_weights, ignore_class)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=ignore_class
@@ -353,7 +369,6 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
         loss=loss,
         metrics=[MeanIoU(len(names), names, ignore_class)],
     )
-    return model
 
 
 def _plan(

@@ -4,10 +4,9 @@ import io
 import itertools
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from keras import layers, ops
 from petseg.data import draw_pet
 from petseg.evaluation import class_masks
 from petseg.model_records import model_info
+from petseg.part_folders import part_folder
 from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
 from petseg_runtime.formats import FORMATS, RECORD_FILE, format_name
@@ -146,8 +146,8 @@ def export(
         # Integers are calibrated for one size.
         model = _of_size(model, images[0].shape[1:3])
     exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
-    with _folder_for(path), tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    with _folder_for(path), part_folder(path.parent) as folder:
+        part = folder / path.name
         with _quietly():
             exported(images[0][:1])  # Keras exports only models that have been called
             exported.export(
@@ -159,7 +159,7 @@ def export(
             FORMATS[name].write_record(part, info.to_json())
         with _full_precision():
             _compare(model, Runtime(part), images, masks, check, tolerance or check.tolerance)
-        _move(Path(folder), path)
+        _move(folder, path)
     return path
 
 
@@ -384,8 +384,9 @@ def _folder_for(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for folder in new:
-            folder.rmdir()
+        with suppress(OSError):  # another process may have written there
+            for folder in new:
+                folder.rmdir()
         raise
 
 
@@ -404,11 +405,17 @@ def _full_precision() -> Iterator[None]:
 
 def _move(folder: Path, path: Path) -> None:
     """Moves what is in `folder` beside `path`; replaces an earlier export."""
+    written = list(folder.iterdir())
+    replaced = folder / "replaced"  # removed with the temporary folder
     if path.is_dir():
-        path.rename(folder / "replaced")  # removed with the temporary folder
-    for file in folder.iterdir():
-        if file.name != "replaced":
+        path.rename(replaced)
+    try:
+        for file in written:
             file.replace(path.parent / file.name)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(path)
+        raise
 
 
 @contextmanager

@@ -78,14 +78,29 @@ def _history_records(history: Any) -> Mapping[str, Sequence[Any]]:
         raise TypeError(
             f"`history` must be a History, a dict or the path of a CSV file. Received: {history!r}."
         )
-    with Path(history).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    path = Path(history)
+    try:
+        return _read_records(path)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is not the `history.csv` of a training run, or it is damaged: {error}."
+        ) from error
+
+
+def _read_records(path: Path) -> Mapping[str, Sequence[Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        names, *rows = list(csv.reader(file)) or [[]]
+    if any(len(row) != len(names) for row in rows):
+        raise ValueError("its rows are not of the same length")
     # Only the curves: the logs of other callbacks may be text.
     numbers = {*CURVES, *(f"val_{name}" for name in CURVES)}
-    return {
-        name: [float(row[name] or "nan") if name in numbers else row[name] for row in rows]
-        for name in (rows[0] if rows else ())
+    records: dict[str, Sequence[Any]] = {
+        name: [float(value or "nan") if name in numbers else value for value in values]
+        for name, *values in zip(names, *rows, strict=True)
     }
+    if not rows or not records.keys() & set(CURVES):
+        raise ValueError(f"it has no epoch of {', '.join(CURVES)}")
+    return records
 
 
 def _plot_curve(axes: Axes, values: Sequence[float], colour: str, label: str) -> None:

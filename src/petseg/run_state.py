@@ -1,12 +1,12 @@
 """What a run's folder holds: the names of its files, and `run.json`, which says what is done."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from petseg.atomic_files import write_json
+from petseg_runtime.json_text import parse_json
 
 SCHEMA = 2
 MONITOR = "val_mean_iou"
@@ -195,7 +195,7 @@ class RunState:
             ValueError: If the file is damaged, or of another version of petseg.
         """
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(path.read_bytes())
             # petseg 0.1.0 wrote "finished" and no schema.
             if record.get("schema") != SCHEMA and ("schema" in record or "finished" in record):
                 raise _OtherSchemaError

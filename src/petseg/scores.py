@@ -7,13 +7,17 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from petseg.atomic_files import whole_file
+from petseg_runtime import validation
+from petseg_runtime.json_text import parse_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +122,8 @@ class Evaluation:
         }
         text = json.dumps(record, indent=2) + "\n"
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with whole_file(Path(path)) as part:
+                part.write_text(text, encoding="utf-8")
         return text
 
     @classmethod
@@ -136,19 +141,20 @@ class Evaluation:
             ValueError: If the text is not that of an `Evaluation`.
         """
         if isinstance(source, str) and source.lstrip().startswith("{"):
-            text = source
+            text: str | bytes = source
         else:
-            text = Path(source).read_text(encoding="utf-8")
+            text = Path(source).read_bytes()
         try:
-            record = json.loads(text)
+            record = parse_json(text)
+            names = validation.class_names("class_names", record["class_names"])
             return cls(
-                class_names=tuple(record["class_names"]),
-                confusion=np.array(record["confusion"], np.int64),
-                loss=_nan_if_null(record["loss"]),
-                boundary_f1=_nan_if_null(record["boundary_f1"]),
-                examples=record["examples"],
+                class_names=names,
+                confusion=_confusion(record["confusion"], len(names)),
+                loss=_score("loss", record["loss"]),
+                boundary_f1=_score("boundary_f1", record["boundary_f1"]),
+                examples=validation.integer("examples", record["examples"], 1),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 "`source` must be JSON text from `Evaluation.to_json`, or the path of such a file. "
                 f"Received: {str(source)[:80]!r} ({error!r})."
@@ -197,5 +203,20 @@ def _null_if_nan(score: float) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _nan_if_null(score: float | None) -> float:
-    return math.nan if score is None else score
+def _score(name: str, value: Any) -> float:
+    """Checks a score of a record, where null stands for NaN."""
+    if value is not None and not validation.is_number(value):
+        raise ValueError(f"`{name}` must be a number or null. Received: {value!r:.60}.")
+    return math.nan if value is None else float(value)
+
+
+def _confusion(values: Any, num_classes: int) -> np.ndarray:
+    """Checks the confusion matrix of a record."""
+    given = np.array(values)
+    is_matrix = given.shape == (num_classes, num_classes) and given.dtype.kind in "iu"
+    if not is_matrix or given.min() < 0 or not given.any():
+        raise ValueError(
+            f"`confusion` must be {num_classes} x {num_classes} numbers of pixels, not all 0. "
+            f"Received: {values!r:.60}."
+        )
+    return given.astype(np.int64)

@@ -43,8 +43,10 @@ def photo_of(note: str) -> str | None:
     Returns:
         What identifies the photo, or None where the note does not say.
     """
+    from petseg_runtime.json_text import parse_json
+
     try:
-        record = json.loads(note)
+        record = parse_json(note)
     except ValueError:
         return None
     is_known = isinstance(record, dict) and record.get("version") == VERSION

@@ -1,10 +1,8 @@
 """What `petseg predict` writes for each photo and video, and under which name."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +17,8 @@ if TYPE_CHECKING:
 
     from petseg import ModelInfo
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes at once into one folder are not told apart there.
-    fcntl = None  # type: ignore[assignment]
-
 PHOTO_FILES = {"overlay": "_overlay.png", "cutout": "_cutout.png", "mask": "_mask.png"}
 VIDEO_FILES = {"overlay": "_overlay.mp4"}
-PART_PREFIX = ".part-"
 STRIP_ROWS = 1024
 
 
@@ -73,13 +65,13 @@ class OutputFolder:
         self._kinds = kinds
         self._real_folder = folder.resolve()
         self._taken: dict[tuple[bool, str], str] = {}
+        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
+        from petseg.part_folders import part_folder
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            _remove_stale_parts(self.folder)
-            self._parts = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=self.folder))
-            self._parts_lock = _lock(self._parts)
+        self._parts = self._exit.enter_context(part_folder(self.folder))
         return self
 
     def __exit__(
@@ -88,8 +80,7 @@ class OutputFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self._parts, ignore_errors=True)
-        _unlock(self._parts_lock)
+        self._exit.close()
 
     def item(self, path: Path, *, is_video: bool = False) -> Item:
         """Chooses the name for a photo or video.
@@ -185,11 +176,13 @@ class OutputFolder:
 
     def _write(self, item: Item, write: Callable[[str, Path], None]) -> list[Path]:
         """Writes all files of an item under other names, then gives them theirs."""
+        from petseg.part_folders import locked
+
         parts = {kind: self._parts / f"{kind}.part" for kind in self.files(item)}
         try:
             for kind, part in parts.items():
                 write(kind, part)
-            with self._locked():
+            with locked(self.folder):
                 # Another process may have taken the name in the meantime.
                 name = self._free_name(item.path.stem, item.identity, item.is_video)
                 self._taken[item.is_video, name.casefold()] = item.identity
@@ -254,15 +247,6 @@ class OutputFolder:
             )
         return True
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keeps other processes from choosing names in this folder."""
-        lock = _lock(self.folder)
-        try:
-            yield
-        finally:
-            _unlock(lock)
-
 
 def class_shares(mask: "np.ndarray", class_names: tuple[str, ...]) -> dict[str, float]:
     """Counts the pixels of each class.
@@ -283,41 +267,3 @@ def class_shares(mask: "np.ndarray", class_names: tuple[str, ...]) -> dict[str, 
         name: round(int(count) / mask.size, 4)
         for name, count in zip(class_names, counts, strict=True)
     }
-
-
-def _remove_stale_parts(folder: Path) -> None:
-    """Removes what killed processes have left: their locks are free."""
-    if fcntl is None:
-        return
-    for parts in folder.glob(f"{PART_PREFIX}*"):
-        if parts.is_dir() and not parts.is_symlink():
-            lock = _lock(parts, wait=False)
-            if lock is not None:
-                shutil.rmtree(parts, ignore_errors=True)
-                _unlock(lock)
-
-
-def _lock(folder: Path, *, wait: bool = True) -> int | None:
-    """Locks a folder against other processes of petseg.
-
-    Args:
-        folder: The folder.
-        wait: Whether to wait for another process that has the lock.
-
-    Returns:
-        A number for `_unlock`; None where another process has the lock, or there are no locks.
-    """
-    if fcntl is None:
-        return None
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # held by another process, or a file system without locks
-        os.close(number)
-        return None
-    return number
-
-
-def _unlock(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)

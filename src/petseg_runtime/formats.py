@@ -1,5 +1,6 @@
 """The formats of exported models: everything that is particular to one of them, a row each."""
 
+import hashlib
 import importlib
 import os
 import zipfile
@@ -10,6 +11,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+
+from petseg_runtime.archives import read_member
 
 # What TensorFlow writes into the directory of a SavedModel.
 SAVED_MODEL_ENTRIES = frozenset(
@@ -27,6 +30,8 @@ SAVED_MODEL_ENTRIES = frozenset(
 RECORD_FILE = "petseg.json"
 # Key of the model record, in formats that have a table of text entries.
 RECORD_KEY = "petseg"
+# Key of the SHA-256 of the file beside, in formats that are two files.
+WEIGHTS_KEY = "petseg_weights"
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,8 @@ def _read_litert(path: Path) -> str | None:
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as files:
-        return files.read(RECORD_FILE).decode() if RECORD_FILE in files.namelist() else None
+        is_there = RECORD_FILE in files.namelist()
+        return read_member(files, RECORD_FILE).decode() if is_there else None
 
 
 def _write_litert(path: Path, record: str) -> None:
@@ -182,6 +188,7 @@ def _write_litert(path: Path, record: str) -> None:
 
 def _open_openvino(path: Path) -> Artifact:
     openvino = _import("openvino", "openvino")
+    _check_weights(path)
     model = openvino.Core().read_model(path)
     # By default it computes in bfloat16 where the processor can, which is a hundred times less
     # precise.
@@ -196,8 +203,28 @@ def _open_openvino(path: Path) -> Artifact:
 
 
 def _read_openvino(path: Path) -> str | None:
-    entry = ET.parse(path).getroot().find(f"rt_info/{RECORD_KEY}")
+    return _openvino_entry(path, RECORD_KEY)
+
+
+def _openvino_entry(path: Path, key: str) -> str | None:
+    entry = ET.parse(path).getroot().find(f"rt_info/{key}")
     return None if entry is None else entry.get("value")
+
+
+def _check_weights(path: Path) -> None:
+    """Refuses the weights of another export: they may fit, and then every mask is wrong."""
+    wanted = _openvino_entry(path, WEIGHTS_KEY)
+    weights = path.with_suffix(".bin")
+    if wanted is not None and _digest(weights) != wanted:
+        raise ValueError(
+            f"{weights.name} does not belong to it. An export was interrupted, or the file is "
+            "damaged."
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_openvino(path: Path, record: str) -> None:
@@ -205,10 +232,16 @@ def _write_openvino(path: Path, record: str) -> None:
 
     model = openvino.Core().read_model(path)
     model.set_rt_info(record, [RECORD_KEY])
+    unknown = "?" * 64  # until the weights are written
+    model.set_rt_info(unknown, [WEIGHTS_KEY])
     # OpenVINO cannot write over the file that it has open.
     written = path.with_name(f"record-{path.name}")
     openvino.save_model(model, written, compress_to_fp16=False)
     del model
+    text = written.read_bytes()
+    written.write_bytes(
+        text.replace(unknown.encode(), _digest(written.with_suffix(".bin")).encode())
+    )
     for new, old in zip(
         FORMATS["openvino"].files(written), FORMATS["openvino"].files(path), strict=True
     ):

@@ -2,8 +2,9 @@
 
 import glob
 import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -29,6 +30,25 @@ def is_image_name(path: Path) -> bool:
 STRIP_PIXELS = 2**22
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file, but no pipe, socket or device: these can block for ever or never end.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The opened file.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If it is a pipe, a socket or a device.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError(f"{path} is a pipe, a socket or a device. Replace it or remove it.")
+    return path.open("rb")
+
+
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads an image file as RGB, rotated upright by its EXIF orientation.
 
@@ -43,11 +63,12 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is not an image, has pixels without a known range, or
-            is so large that it could exhaust the memory. The error names the file.
+        ValueError: If the file is truncated, is not an image, is a pipe or a device, has pixels
+            without a known range, or is so large that it could exhaust the memory. The error names
+            the file.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             with Image.open(file) as image:
                 ImageOps.exif_transpose(image, in_place=True)  # the copy would double the memory

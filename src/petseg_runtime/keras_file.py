@@ -1,11 +1,12 @@
 """The model record in a `.keras` file, read without Keras."""
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from petseg_runtime.archives import read_member
+from petseg_runtime.json_text import parse_json
 from petseg_runtime.model_info import ModelInfo
 
 SUFFIX = ".keras"
@@ -30,13 +31,12 @@ def read_keras_info(path: Path) -> ModelInfo:
     """
     try:
         with zipfile.ZipFile(path) as files:
-            config = json.loads(files.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            found = info_in_config(parse_json(read_member(files, "config.json")))
+    except Exception as error:  # zipfile raises nearly anything on a damaged file
         raise ValueError(
             f"{path} is not a file that `keras.Model.save` wrote, or it is damaged: {error}. "
             "Save the model again."
         ) from error
-    found = info_in_config(config)
     if found is None:
         raise ValueError(
             f"{path} holds a model that is not one of petseg: it has no model record. Build the "

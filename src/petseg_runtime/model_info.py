@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from petseg_runtime import validation
+from petseg_runtime.json_text import parse_json
 
 # Version of the JSON layout. Version 0.1.0 of petseg wrote records without one.
 SCHEMA = 1
@@ -161,7 +162,7 @@ class ModelInfo:
             ValueError: If it is not the text of a record.
         """
         try:
-            record = json.loads(text)
+            record = parse_json(text)
         except ValueError as error:
             raise ValueError(f"A model record must be JSON. Received: {error}.") from error
         return cls.from_dict(record)

@@ -34,7 +34,10 @@ def is_number(value: Any) -> bool:
         Whether `value` is a finite Python or NumPy real number and not a boolean.
     """
     is_real = isinstance(value, int | float | np.integer | np.floating)
-    return is_real and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return is_real and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def integer(name: str, value: Any, minimum: int) -> int:

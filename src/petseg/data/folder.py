@@ -68,7 +68,7 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
 def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
-            lambda image, mask: _read_pair(image.decode(), mask.decode(), layout),
+            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), layout),
             [image_path, mask_path],
             (tf.uint8, tf.uint8),
         )
@@ -78,7 +78,9 @@ def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
             "file_name": tf.strings.split(image_path, os.sep)[-1],
         }
 
-    image_paths, mask_paths = ([str(path) for path in paths] for paths in zip(*pairs, strict=True))
+    image_paths, mask_paths = (
+        [os.fsencode(path) for path in paths] for paths in zip(*pairs, strict=True)
+    )
     files = tf.data.Dataset.from_tensor_slices((image_paths, mask_paths))
     return files.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 

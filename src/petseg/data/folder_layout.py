@@ -130,8 +130,13 @@ def _official_layout(root: Path) -> Layout:
             raise FileNotFoundError(
                 f"{path} is missing. Unpack annotations.tar.gz in {root} again."
             )
-        names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-        is_val = in_val([f"{name}.jpg" for name in names]).numpy()  # the name that TFDS gives it
+        names = [
+            os.fsdecode(line.split()[0]) for line in path.read_bytes().splitlines() if line.strip()
+        ]
+        if not names:
+            raise ValueError(f"{path} is empty. Unpack annotations.tar.gz in {root} again.")
+        # The name that TFDS gives it.
+        is_val = in_val([os.fsencode(f"{name}.jpg") for name in names]).numpy()
         for name, held_out in zip(names, is_val, strict=True):
             pair = images / f"{name}.jpg", trimaps / f"{name}.png"
             absent = [path for path in pair if path not in present]
@@ -151,7 +156,11 @@ def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
             unpaired |= alone
     else:
         every_pair, unpaired = _pair_up(root)
-        buckets = name_bucket([image.name for image, _ in every_pair]).numpy() if every_pair else ()
+        buckets = (
+            name_bucket([os.fsencode(image.name) for image, _ in every_pair]).numpy()
+            if every_pair
+            else ()
+        )
         for pair, bucket in zip(every_pair, buckets, strict=True):
             pairs[{0: "val", 1: "test"}.get(int(bucket), "train")].append(pair)
     return Layout(pairs, unpaired, class_names, first_label=0)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from petseg.data.folder_layout import UNLABELLED
+from petseg_runtime.image_io import open_regular
 
 MaskFault = Literal["misaligned", "mislabelled"]
 
@@ -33,9 +34,10 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image, or has several channels or fractions.
+        ValueError: If the file is not an image, is a pipe or a device, or has several channels or
+            fractions.
     """
-    with Path(path).open("rb") as file:
+    with open_regular(Path(path)) as file:
         try:
             with Image.open(file) as image:
                 labels, mode = np.asarray(image), image.mode

@@ -117,7 +117,12 @@ def _load_file(model: keras.Model, path: Path) -> None:
             # Keras only warns about layers that it skips; these would stay random.
             warnings.filterwarnings("error", message="Skipping")
             model.load_weights(path)
-    except (ValueError, KeyError, UserWarning) as error:
+    except (OSError, RuntimeError) as error:  # of HDF5, which names no file
+        raise ValueError(
+            f"`weights` must be a whole file. Received: {str(path)!r}, which cannot be read: "
+            f"{error}. Put it back from a copy."
+        ) from error
+    except Exception as error:  # Keras raises nearly anything on a file that it did not expect
         raise ValueError(
             f"`weights` must be a file of the same model. Received: {str(path)!r}, whose weights "
             f"do not fit {model.name}. Build the model with the arguments that it was saved with."

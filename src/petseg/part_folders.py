@@ -1,0 +1,101 @@
+"""Temporary folders beside the files that are moved out of them, and locks on folders."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes at once in one folder are not told apart there.
+    fcntl = None  # type: ignore[assignment]
+
+PART_PREFIX = ".part-"
+REMOVALS = 5
+
+
+@contextmanager
+def part_folder(folder: Path) -> Iterator[Path]:
+    """Makes a temporary folder in a folder, and removes what killed processes have left there.
+
+    Args:
+        folder: An existing folder.
+
+    Yields:
+        The temporary folder. It is removed at the end, with what is still in it.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    with locked(folder):
+        _remove_stale_parts(folder)
+        parts = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=folder))
+        lock = _lock(parts)
+    try:
+        yield parts
+    finally:
+        for _ in range(REMOVALS):
+            # Threads of TensorFlow may still write there when a write has failed.
+            shutil.rmtree(parts, ignore_errors=True)
+            if not parts.exists():
+                break
+            time.sleep(0.1)
+        _unlock(lock)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes of petseg from entering the same block for the same folder.
+
+    Args:
+        folder: An existing folder. No file is written.
+
+    Yields:
+        Nothing.
+    """
+    lock = _lock(folder)
+    try:
+        yield
+    finally:
+        _unlock(lock)
+
+
+def _remove_stale_parts(folder: Path) -> None:
+    """Removes what killed processes have left: their locks are free."""
+    if fcntl is None:
+        return
+    for parts in folder.glob(f"{PART_PREFIX}*"):
+        if parts.is_dir() and not parts.is_symlink():
+            lock = _lock(parts, wait=False)
+            if lock is not None:
+                shutil.rmtree(parts, ignore_errors=True)
+                _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool = True) -> int | None:
+    """Locks a folder against other processes of petseg.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait for another process that has the lock.
+
+    Returns:
+        A number for `_unlock`; None where another process has the lock, or there are no locks.
+    """
+    if fcntl is None:
+        return None
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # held by another process, or a file system without locks
+        os.close(number)
+        return None
+    return number
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
