@@ -5,7 +5,7 @@ lambdas and `exclude_from_weight_decay`. Keras has no public access to the objec
 compiled with, and none to start an optimizer again. All use of its internals is in this module.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -107,9 +107,9 @@ class RestartableOptimizer:
             for variable in part._variables[:]:
                 if not any(variable is kept for kept in own):
                     part._untrack_variable(variable)
-            # New containers: TensorFlow saves none from which something was removed.
-            part._variables = list(part._variables)
-            part._trainable_variables_indices = {}
+            part._trainable_variables_indices.clear()
+            if hasattr(part, "_trackable_children"):
+                part._trackable_children = _children_of(part)
             part._iterations.assign(0)
             part.built = False
         inner = self._parts[0]
@@ -123,6 +123,20 @@ class RestartableOptimizer:
             self._own[0].append(inner._learning_rate)
         else:
             inner.learning_rate = learning_rate
+
+
+def _children_of(optimizer: Any) -> Callable[..., Mapping[str, Any]]:
+    """Leaves the state of an optimizer out of a SavedModel, which has no use for it.
+
+    TensorFlow refuses to save a list from which something was removed.
+    """
+    children = type(optimizer)._trackable_children
+
+    def kept(save_type: str = "checkpoint", **arguments: Any) -> Mapping[str, Any]:
+        is_export = save_type == "savedmodel"
+        return {} if is_export else children(optimizer, save_type, **arguments)
+
+    return kept
 
 
 def describe(part: Any, leave_out: Collection[str] = ()) -> Any:

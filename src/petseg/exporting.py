@@ -1,9 +1,11 @@
 """Export to four formats. Each file is run in its own runtime and compared before it is kept."""
 
+import importlib.util
 import io
 import itertools
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -148,7 +150,7 @@ def export(
     exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
     with _folder_for(path), part_folder(path.parent) as folder:
         part = folder / path.name
-        with _quietly():
+        with _quietly(), _openvino_on_python_3_13():
             exported(images[0][:1])  # Keras exports only models that have been called
             exported.export(
                 str(part),
@@ -401,6 +403,25 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         experimental.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
+def _openvino_on_python_3_13() -> Iterator[None]:
+    """Lets OpenVINO convert a model on Python 3.13.
+
+    OpenVINO 2026.4 imports and deletes TensorFlow by two calls of `exec` in a function. Since
+    Python 3.13 (PEP 667), the second one does not see what the first one defined, and raises.
+    """
+    if sys.version_info < (3, 13) or importlib.util.find_spec("openvino") is None:
+        yield
+        return
+    from openvino.frontend.tensorflow import utils
+
+    utils.exec = lambda _code: None
+    try:
+        yield
+    finally:
+        del utils.exec
 
 
 def _move(folder: Path, path: Path) -> None:
