@@ -57,8 +57,10 @@ def train(
         typer.Option(parser=parse_size, metavar="H[xW]", help="Size of the images in pixels."),
     ] = "128",
     batch_size: BatchSize = 16,
-    frozen_epochs: Annotated[int, typer.Option(min=0, help="With the encoder frozen.")] = 3,
-    epochs: Annotated[int, typer.Option(min=0, help="After that, with the encoder thawed.")] = 24,
+    frozen_epochs: Annotated[int, typer.Option(min=0, help="Epochs with the encoder frozen.")] = 3,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs after that, with the whole model trained.")
+    ] = 24,
     learning_rate: Annotated[
         tuple[float, float],
         typer.Option(metavar="FROZEN THAWED", help="Highest learning rate of both stages."),
@@ -82,7 +84,7 @@ def train(
 
     source = data_source(data, data_dir, classes, binary)
     with quiet_import():
-        from petseg.comparison import comparison_table
+        from petseg.comparison import score_table
         from petseg.experiment import Settings, find_result, run
         from petseg.models import MODELS
         from petseg_cli.training_display import TrainingDisplay
@@ -120,5 +122,5 @@ def train(
     else:
         message = f"{out} holds this run, finished. Nothing was trained."
     scores = {"validation": result.validation, "test": result.test}
-    Console().print(comparison_table(scores))
+    Console().print(score_table(scores))
     typer.echo(message)
