@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 GRID_SIZE = (224, 224)
 GRID_BATCH_SIZE = 8
 
-# The detail of a problem is "fault. remedy", or "fault. Received: value. remedy". Messages of Pillow
-# inside a fault may have no full stop.
+# The detail of a problem is "fault. remedy", or "fault. Received: value. remedy". Messages of
+# Pillow inside a fault may have no full stop.
 REMEDY_START = re.compile(r"\. (?!Received:)(?=[A-Z])|\.? (?=Replace the file)")
 
 

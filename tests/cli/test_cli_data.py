@@ -171,7 +171,9 @@ def test_nothing_is_announced_where_nothing_is_downloaded(capsys, tmp_path, pets
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("command", ["data", "train unet --out run", "evaluate", "export m.tflite --quantize int8"])
+@pytest.mark.parametrize(
+    "command", ["data", "train unet --out run", "evaluate", "export m.tflite --quantize int8"]
+)
 def test_it_is_announced_before_it_starts(cli, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
 
