@@ -3,7 +3,7 @@ import pytest
 from rich.console import Console
 
 from petseg import Evaluation
-from petseg.comparison import comparison_markdown, comparison_table
+from petseg.comparison import comparison_markdown, comparison_table, score_table
 
 
 def evaluation(right, wrong, loss, names=("pet", "background")):
@@ -48,7 +48,36 @@ def test_the_table_fits_a_terminal(two_models):
     assert ["unet[v2]", "0.778", "0.778", "0.778", "0.500", "0.875", "0.250"] in rows
 
 
-@pytest.mark.parametrize("compare", [comparison_table, comparison_markdown])
+@pytest.mark.parametrize("num_classes", [3, 11, 21])
+def test_the_scores_of_two_splits_fit_80_columns(num_classes):
+    names = tuple(f"class number {index}" for index in range(num_classes))
+    # Each class has 3 pixels right; val confuses 1 pixel of the first class with the second.
+    test = np.diag([3] * num_classes)
+    val = test.copy()
+    val[0, 1] = 1
+    evaluations = {
+        heading: Evaluation(names, confusion, loss=0.25, boundary_f1=0.5, examples=10)
+        for heading, confusion in (("validation", val), ("test", test))
+    }
+    console = Console(width=80, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(score_table(evaluations))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {" ".join(line.split()[:-2]): line.split()[-2:] for line in lines if line.split()}
+    assert rows["score"] == ["validation", "test"]
+    assert rows["class number 0 IoU"] == ["0.750", "1.000"]
+    assert rows[f"class number {num_classes - 1} IoU"][1] == "1.000"
+    assert rows["loss"] == ["0.250", "0.250"]
+    assert sum(label.endswith(" IoU") and "class" in label for label in rows) == num_classes
+
+
+def test_a_row_of_one_score_is_not_bold(two_models):
+    for column in score_table(two_models).columns:
+        assert all(not getattr(cell, "style", "") for cell in column.cells)
+
+
+@pytest.mark.parametrize("compare", [comparison_table, comparison_markdown, score_table])
 def test_nothing_to_compare_is_refused(compare):
     with pytest.raises(ValueError, match="`evaluations` must hold at least one"):
         compare({})

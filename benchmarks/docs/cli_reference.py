@@ -48,7 +48,7 @@ def reference(name: str) -> str:
         if isinstance(info, ArgumentInfo):
             placeholder = info.metavar or parameter.name.upper()
             arguments.append([f"`{placeholder}`", info.help or ""])
-            usage.append(placeholder)
+            usage.append(_in_usage(placeholder, kind, parameter.default))
         else:
             required = parameter.default is inspect.Parameter.empty
             flags = _flags(parameter.name, kind, info)
@@ -65,6 +65,13 @@ def reference(name: str) -> str:
     if options:
         parts.append(_table(["option", "default", "description"], options))
     return "\n\n".join(parts)
+
+
+def _in_usage(placeholder: str, kind: Any, default: Any) -> str:
+    """An argument in the usage line: `PATH...` if it repeats, `[MODEL]` if it may be left out."""
+    if typing.get_origin(kind) is list:
+        placeholder += "..."
+    return placeholder if default is inspect.Parameter.empty else f"[{placeholder}]"
 
 
 def _flags(name: str, kind: Any, info: OptionInfo) -> list[str]:

@@ -13,6 +13,30 @@ from petseg.scores import Evaluation, format_score
 NOT_COMPARED = ("weighted IoU", "Dice")
 
 
+def score_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    """Builds a table for the terminal with a row for each score and class.
+
+    It fits a terminal of 80 columns with any number of classes.
+
+    Args:
+        evaluations: The scores of a few splits, by the heading to show, such as "validation".
+
+    Returns:
+        The table, with a column for each evaluation.
+
+    Raises:
+        ValueError: If there is no evaluation.
+    """
+    scores, labels = _labelled(evaluations)
+    table = Table("score", box=box.SIMPLE_HEAD)
+    for heading in scores:
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    for label in labels:
+        cells = (format_score(found.get(label, math.nan)) for found in scores.values())
+        table.add_row(Text(label), *cells)
+    return table
+
+
 def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
     """Builds a table for the terminal that compares models, one in a row.
 
@@ -58,10 +82,7 @@ def _comparison(
     evaluations: Mapping[str, Evaluation],
 ) -> tuple[list[str], dict[str, list[tuple[str, bool]]]]:
     """The headings, and by model the text under each and whether it is the best of several."""
-    if not evaluations:
-        raise ValueError("`evaluations` must hold at least one evaluation. Received: none.")
-    scores = {model: evaluation.labelled_scores for model, evaluation in evaluations.items()}
-    every_label = dict.fromkeys(label for found in scores.values() for label in found)
+    scores, every_label = _labelled(evaluations)
     labels = [label for label in every_label if label not in NOT_COMPARED]
     rows: dict[str, list[tuple[str, bool]]] = {model: [] for model in scores}
     for label in labels:
@@ -72,3 +93,13 @@ def _comparison(
         for model, score in column.items():
             rows[model].append((format_score(score), score == best and len(column) > 1))
     return labels, rows
+
+
+def _labelled(
+    evaluations: Mapping[str, Evaluation],
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The scores of each evaluation by label, and the labels that occur in any of them."""
+    if not evaluations:
+        raise ValueError("`evaluations` must hold at least one evaluation. Received: none.")
+    scores = {name: evaluation.labelled_scores for name, evaluation in evaluations.items()}
+    return scores, list(dict.fromkeys(label for found in scores.values() for label in found))

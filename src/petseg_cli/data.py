@@ -1,8 +1,9 @@
 """`petseg data`: what a dataset holds."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from petseg.data import SplitSummary
+    from petseg.data.verify import Problem
 
 GRID_SIZE = (224, 224)
 GRID_BATCH_SIZE = 8
+
+# The detail of a problem is "fault. remedy", or "fault. Received: value. remedy". Messages of
+# Pillow inside a fault may have no full stop.
+REMEDY_START = re.compile(r"\. (?!Received:)(?=[A-Z])|\.? (?=Replace the file)")
 
 
 def data(
@@ -40,8 +46,8 @@ def data(
     announce_download(source)
     if verify:
         problems = source.problems()
-        for problem in problems:
-            typer.echo(printable(str(problem)))
+        for line in _problem_lines(problems):
+            typer.echo(printable(line))
         errors = sum(problem.severity == "error" for problem in problems)
         typer.echo(
             f"Found {errors} errors and {len(problems) - errors} warnings."
@@ -63,6 +69,27 @@ def data(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         grid.savefig(sheet, dpi=150)
         typer.echo(f"Wrote {printable(sheet)}")
+
+
+def _problem_lines(problems: "Sequence[Problem]") -> list[str]:
+    """Lists the problems by file, and after them each remedy once.
+
+    Args:
+        problems: What was found.
+
+    Returns:
+        The lines. Problems of the dataset as a whole come after those of its files.
+    """
+    from petseg.data.label_checks import LabelFault
+
+    of_dataset = get_args(LabelFault)
+    lines: list[str] = []
+    remedies: dict[str, None] = {}  # an ordered set
+    for problem in sorted(problems, key=lambda each: (each.kind in of_dataset, each.file)):
+        fault, *remedy = REMEDY_START.split(problem.detail, maxsplit=1)
+        lines.append(f"{problem.file}: {problem.kind}: {fault.rstrip('.')}")
+        remedies |= {f"{problem.kind}: {text}": None for text in remedy}
+    return [*lines, *(["", "What to do:", *remedies, ""] if remedies else [])]
 
 
 def _table(summaries: "Mapping[str, SplitSummary]") -> "Table":

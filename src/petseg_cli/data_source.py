@@ -57,20 +57,21 @@ def announce_download(source: "DataSource") -> None:
         warn(f"Downloading Oxford-IIIT Pet ({DOWNLOAD}) to {folder}")
 
 
-def class_names_of(source: "DataSource") -> tuple[str, ...] | None:
+def class_names_of(source: "DataSource") -> tuple[str, ...]:
     """Returns the class names of a source without reading it.
 
     Args:
         source: The source.
 
     Returns:
-        The names, or None for a folder without `--classes`.
+        The names.
     """
     from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES
 
-    if source.name in (PETS, SYNTHETIC):
-        return BINARY_CLASSES if source.binary else PET_CLASSES
-    return None if source.classes is None else tuple(source.classes)
+    if source.classes is not None:
+        return tuple(source.classes)
+    # Pets, synthetic pets, or the official archives of pets: `_check` refuses other folders.
+    return BINARY_CLASSES if source.binary else PET_CLASSES
 
 
 def _check(name: str, data_dir: Path | None, classes: Sequence[str] | None, binary: bool) -> None:
@@ -93,3 +94,14 @@ def _check(name: str, data_dir: Path | None, classes: Sequence[str] | None, bina
             "--data must be pets, synthetic or a folder. "
             f"Received: {printable(name)}.{did_you_mean(name, (PETS, SYNTHETIC))}"
         )
+    if name not in (PETS, SYNTHETIC) and classes is None and not _is_official(Path(name)):
+        raise typer.BadParameter(
+            f"It is needed with --data {printable(name)}: the class names of the masks, in the "
+            "order of the labels, such as background,cat,dog.",
+            param_hint="--classes",
+        )
+
+
+def _is_official(folder: Path) -> bool:
+    """Tells the unpacked archives of Oxford-IIIT Pet, as `petseg.data.folder_layout` does."""
+    return (folder.expanduser() / "annotations" / "trimaps").is_dir()

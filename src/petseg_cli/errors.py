@@ -12,7 +12,6 @@ OPTIONS = {
     "calibration": "--data",
 }
 SAME_NAME = (
-    "classes",
     "argmax",
     "backbone",
     "batch_size",
@@ -40,6 +39,17 @@ EXPECTED = (ValueError, OSError, KeyError, ImportError, MemoryError)
 # An argument in an error, such as `image_size` or `weights='pets'`.
 ARGUMENT = re.compile(r"`(\w+)(?:=['\"]?([^`'\"]*)['\"]?)?`")
 
+# What else the library says about Python, and what the command line says instead.
+PHRASES = (
+    (r"'imagenet', 'pets', None,", "imagenet, pets, none,"),
+    (r"(?<!`)backbone='(\w+)'", r"--backbone \1"),
+    (r", (\d+) classes and the default arguments of \w+", r" and \1 classes"),
+    (r"` must be None for", "` must be left out for"),
+    (r"`petseg\.data\.verify_folder`", "`petseg data --verify`"),
+    (r" To silence this: `warnings\.simplefilter\([^`]*\)`\.", ""),
+    (r"`petseg\.export`", "`petseg export`"),
+)
+
 
 def is_expected(error: Exception) -> bool:
     """Tells an error about the input from a fault in the program.
@@ -55,7 +65,7 @@ def is_expected(error: Exception) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """Returns the message of an error in one line, with options in place of arguments.
+    """Returns the message of an error in one line, with options instead of arguments.
 
     Args:
         error: The error. The text that TensorFlow puts around an error from inside a `tf.data`
@@ -81,6 +91,8 @@ def in_options(text: str) -> str:
     Returns:
         The same message about options, such as "--classes must hold 3 names."
     """
+    for pattern, phrase in PHRASES:
+        text = re.sub(pattern, phrase, text)
 
     def option(match: re.Match[str]) -> str:
         name, value = match.groups()

@@ -1,7 +1,7 @@
 """`petseg evaluate`: the scores of a model on a test split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,10 @@ from petseg_cli.options import (
     ModelImageSize,
     check_can_write,
 )
-from petseg_cli.streams import printable, warn
+from petseg_cli.streams import printable
+
+if TYPE_CHECKING:
+    from petseg.data.source import DataSource
 
 
 def evaluate(
@@ -41,9 +44,7 @@ def evaluate(
     check_model(model)
     source = data_source(data, data_dir, classes, binary)
     loaded = load_model(model)
-    names = class_names_of(source)
-    if names is not None:
-        _check_classes(loaded, names)
+    _check_classes(loaded, source)
     size = loaded.size_for(image_size)
 
     from rich.console import Console
@@ -63,23 +64,29 @@ def evaluate(
     Console().print(scores)
 
 
-def _check_classes(loaded: LoadedModel, names: tuple[str, ...]) -> None:
+def _check_classes(loaded: LoadedModel, source: "DataSource") -> None:
     """Refuses a dataset with other classes than those of the model.
 
     Args:
         loaded: The model.
-        names: The class names of the dataset.
+        source: The dataset.
 
     Raises:
-        ValueError: If the number of classes differs, or the same names come in another order.
+        ValueError: If the number of classes differs, or their names or order. A model whose classes
+            have numbers only may have any names.
     """
-    known = loaded.info.class_names
-    same = len(names) == len(known) and (set(names) != set(known) or names == known)
-    if not same:
-        raise ValueError(
-            f"The dataset must have the classes of {loaded.name}: {', '.join(known)}. "
-            f"Received: {', '.join(names)}."
-        )
-    has_names = known != tuple(map(str, range(len(known))))
-    if has_names and names != known:
-        warn(f"The classes of {loaded.name} are called {', '.join(known)}.")
+    from petseg.data.oxford_pets import BINARY_CLASSES
+
+    known, names = loaded.info.class_names, class_names_of(source)
+    are_numbers = known == tuple(map(str, range(len(known))))
+    if names == known or (are_numbers and len(names) == len(known)):
+        return
+    remedy = "Choose the dataset of this model with --data."
+    if source.classes is not None and len(names) == len(known) and set(names) != set(known):
+        remedy = f"If the labels mean the same, pass --classes {','.join(known)}."
+    elif source.classes is None and not source.binary and known == BINARY_CLASSES:
+        remedy = "Pass --binary."
+    raise ValueError(
+        f"The dataset must have the classes of {loaded.name}: {', '.join(known)}. "
+        f"Received: {', '.join(names)}. {remedy}"
+    )

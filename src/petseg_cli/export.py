@@ -56,7 +56,7 @@ def export(
         ),
     ] = None,
     argmax: Annotated[
-        bool, typer.Option("--argmax", help="Return classes in place of logits.")
+        bool, typer.Option("--argmax", help="Return classes instead of logits.")
     ] = False,
     data: Annotated[
         str | None,

@@ -23,6 +23,8 @@ DEFAULT_ARCHITECTURE = "unet"
 DEFAULT_MODEL = "the U-Net for pets"
 FALLBACK_SIZE = (224, 224)
 SMALLEST_SIDE = 32
+# Written out, because the formats import NumPy. A test compares them with `petseg_runtime`.
+SUFFIXES = (".keras", ".onnx", ".tflite", ".xml")
 
 ModelOption = Annotated[
     Path | None,
@@ -101,7 +103,8 @@ def check_model(path: Path | None) -> None:
 
     Raises:
         FileNotFoundError: If there is nothing at the path.
-        ValueError: If it is neither a file nor a directory, or a directory that holds no model.
+        ValueError: If it is neither a file nor a directory, a directory that holds no model, or a
+            file of another format.
     """
     if path is None:
         return
@@ -114,6 +117,14 @@ def check_model(path: Path | None) -> None:
             raise ValueError(f"{shown} is a directory, but not that of a SavedModel.{hint}")
     elif not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{shown} is not a regular file.")
+    elif path.suffix not in SUFFIXES:
+        hint = ""
+        if path.name.endswith(".weights.h5"):
+            hint = " Weights alone are not a model: save the model with `model.save`."
+        raise ValueError(
+            f"A model must be a file that ends in {', '.join(SUFFIXES)}, or the directory of a "
+            f"SavedModel. Received: {shown}.{hint}"
+        )
 
 
 def load_model(path: Path | None) -> LoadedModel:
@@ -151,6 +162,9 @@ def load_model(path: Path | None) -> LoadedModel:
 def _load_keras(path: Path) -> "keras.Model":
     import keras
 
+    from petseg_runtime.runtime import read_model_info
+
+    read_model_info(path)  # Keras calls a damaged file missing; this says what is wrong.
     with warnings.catch_warnings():
         # A model saved before it was trained. Nothing here needs the optimizer.
         warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")

@@ -113,6 +113,8 @@ ModelImageSize = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, metavar="N", help="Images in a batch.")]
 
 
+# `petseg_runtime.validation` has such a function too, but it imports NumPy, and these checks run
+# before anything large is imported.
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Suggests what looks like a name.
 

@@ -56,7 +56,7 @@ def predict(
         typer.Option(
             min=SMALLEST_SIDE,
             metavar="PIXELS",
-            help="See photos at their own size, in square tiles of this side.",
+            help="Split each photo into tiles of this side, at its original size.",
         ),
     ] = None,
 ) -> None:

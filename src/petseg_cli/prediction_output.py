@@ -24,13 +24,13 @@ STRIP_ROWS = 1024
 
 @dataclass(frozen=True)
 class Item:
-    """A photo or a video, and how its files are called.
+    """A photo or a video, and the names of its output files.
 
     Attributes:
         path: The photo or video.
         identity: Its path relative to the output folder, which does not depend on the working
             directory.
-        name: What the names of its files begin with.
+        name: Prefix of the names of its output files.
         note: The note that its files carry.
         is_video: Whether it is a video.
     """
@@ -43,7 +43,7 @@ class Item:
 
 
 class OutputFolder:
-    """A folder of results that is never at odds with what is there already.
+    """The output folder. Existing files are kept, and interrupted runs can be resumed.
 
     Files that petseg did not write are never replaced. Photos of the same name get different names:
     `cat`, `cat-2`, and so on. A photo keeps its name as long as its files are there. All files of a
@@ -52,7 +52,7 @@ class OutputFolder:
     Args:
         folder: The folder. It is made when the context is entered.
         info: The record of the model.
-        settings: What shapes the results, beside the photo: the model and the options.
+        settings: The model and the options that determine the results.
         kinds: What to write for each photo, of "overlay", "cutout" and "mask".
     """
 

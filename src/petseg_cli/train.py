@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from petseg_cli.catalogue import BACKBONES
-from petseg_cli.data_source import announce_download, data_source
+from petseg_cli.catalogue import BACKBONES, pretrained_models
+from petseg_cli.data_source import announce_download, class_names_of, data_source
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -18,8 +18,11 @@ from petseg_cli.options import (
     parse_numbers,
     parse_size,
 )
-from petseg_cli.streams import warn
+from petseg_cli.streams import printable, warn
 from petseg_cli.tensorflow_logging import quiet_import
+
+if TYPE_CHECKING:
+    from petseg.experiment import Settings
 
 
 # Written out, because importing `petseg` imports TensorFlow. A test compares them with its own.
@@ -57,8 +60,10 @@ def train(
         typer.Option(parser=parse_size, metavar="H[xW]", help="Size of the images in pixels."),
     ] = "128",
     batch_size: BatchSize = 16,
-    frozen_epochs: Annotated[int, typer.Option(min=0, help="With the encoder frozen.")] = 3,
-    epochs: Annotated[int, typer.Option(min=0, help="After that, with the encoder thawed.")] = 24,
+    frozen_epochs: Annotated[int, typer.Option(min=0, help="Epochs with the encoder frozen.")] = 3,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs after that, with the whole model trained.")
+    ] = 24,
     learning_rate: Annotated[
         tuple[float, float],
         typer.Option(metavar="FROZEN THAWED", help="Highest learning rate of both stages."),
@@ -82,7 +87,7 @@ def train(
 
     source = data_source(data, data_dir, classes, binary)
     with quiet_import():
-        from petseg.comparison import comparison_table
+        from petseg.comparison import score_table
         from petseg.experiment import Settings, find_result, run
         from petseg.models import MODELS
         from petseg_cli.training_display import TrainingDisplay
@@ -107,6 +112,7 @@ def train(
     )
     result = find_result(settings, out)
     if result is None:
+        _check(settings, class_names_of(source), out)
         announce_download(source)
         if settings.weights == "imagenet":
             megabytes = 4 * BACKBONES[settings.backbone].parameters / 1e6
@@ -120,5 +126,53 @@ def train(
     else:
         message = f"{out} holds this run, finished. Nothing was trained."
     scores = {"validation": result.validation, "test": result.test}
-    Console().print(comparison_table(scores))
+    Console().print(score_table(scores))
     typer.echo(message)
+
+
+def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:
+    """Refuses options that would fail only after a download.
+
+    Args:
+        settings: The settings, checked one by one.
+        class_names: The class names of the data.
+        out: Folder for the results.
+
+    Raises:
+        typer.BadParameter: If the weights do not exist or do not fit, or `out` is a file.
+        ValueError: If the class weights do not fit the classes.
+    """
+    from petseg_runtime import validation
+
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{printable(out)} is not a folder.", param_hint="--out")
+    if settings.class_weights is not None:
+        validation.class_weights("class_weights", settings.class_weights, len(class_names))
+    weights = settings.weights
+    if weights == "pets":
+        _check_pretrained(settings, len(class_names))
+    elif weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise typer.BadParameter(
+            "It must be imagenet, pets, none, or the path of a .weights.h5 or .keras file. "
+            f"Received: {printable(weights)}.",
+            param_hint="--weights",
+        )
+
+
+def _check_pretrained(settings: "Settings", num_classes: int) -> None:
+    from petseg.data.oxford_pets import PET_CLASSES
+
+    found = {row.architecture: row for row in pretrained_models()}
+    row = found.get(settings.architecture)
+    if row is None:
+        raise typer.BadParameter(
+            f"pets is for {', '.join(found)}. Received: {settings.architecture}. "
+            "Use --weights imagenet.",
+            param_hint="--weights",
+        )
+    if (settings.backbone, num_classes) != (row.backbone, len(PET_CLASSES)):
+        raise typer.BadParameter(
+            f"pets needs --backbone {row.backbone} and {len(PET_CLASSES)} classes. Received: "
+            f"{settings.backbone} and {num_classes} classes. Use --weights imagenet.",
+            param_hint="--weights",
+        )

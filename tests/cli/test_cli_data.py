@@ -79,6 +79,33 @@ def test_verify_lists_every_invalid_file(cli, own_folder):
     assert out.endswith("Found 2 errors and 0 warnings.\n")
 
 
+def test_verify_lists_by_name_and_each_remedy_once(cli, own_folder):
+    masks = [own_folder / split / "masks" / "0.png" for split in ("test", "train", "val")]
+    for path in masks:
+        with Image.open(path) as image:
+            size = image.size
+        Image.new("RGB", size, (255, 0, 0)).save(path)
+    code, out, _ = cli("data", "--data", own_folder, "--classes", CLASSES, "--verify")
+    fault = (
+        "must hold one integer per pixel, as grey values or palette indices. "
+        "Received: an image of mode RGB"
+    )
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[:3] == [f"{path}: unreadable: {fault}" for path in masks]
+    remedies = [line for line in lines if line.startswith("unreadable: ")]
+    assert len(remedies) == 1
+    assert remedies[0].startswith("unreadable: Change each colour to the index of its class")
+
+
+def test_verify_divides_messages_of_pillow_from_the_remedy(cli, own_folder):
+    image = own_folder / "train" / "images" / "0.png"
+    image.write_bytes(image.read_bytes()[:200])
+    out = cli("data", "--data", own_folder, "--classes", CLASSES, "--verify")[1]
+    assert out.count("Replace the file") == 1
+    assert "unreadable: Replace the file or remove it." in out.splitlines()
+
+
 def test_verify_explains_masks_of_0_and_255(cli, own_folder):
     for path in own_folder.rglob("masks/*.png"):
         with Image.open(path) as image:
@@ -103,7 +130,7 @@ def test_verify_explains_masks_of_0_and_255(cli, own_folder):
         ("data --data synthetic --sheet .", 2, "--sheet: . is a folder"),
         ("data --data petz", 1, "petseg: error: --data must be pets, synthetic or a folder."),
         ("data --data petz", 1, "Did you mean pets?"),
-        ("data --data .", 1, "petseg: error: --classes must"),
+        ("data --data .", 2, "--classes: It is needed with --data ."),
     ],
 )
 def test_a_mistake_is_answered_in_words(cli, tmp_path, monkeypatch, args, code, message):
@@ -126,7 +153,8 @@ def test_class_names_are_known_before_anything_is_read(tmp_path):
     assert class_names_of(data_source("pets")) == petseg.PET_CLASSES
     assert class_names_of(data_source("synthetic", binary=True)) == ("pet", "background")
     assert class_names_of(data_source(str(tmp_path), classes=("a", "b"))) == ("a", "b")
-    assert class_names_of(data_source(str(tmp_path))) is None
+    (tmp_path / "annotations" / "trimaps").mkdir(parents=True)
+    assert class_names_of(data_source(str(tmp_path))) == petseg.PET_CLASSES
 
 
 def test_a_download_is_announced_with_its_size_and_place(capsys, tmp_path):
@@ -139,11 +167,13 @@ def test_a_download_is_announced_with_its_size_and_place(capsys, tmp_path):
 def test_nothing_is_announced_where_nothing_is_downloaded(capsys, tmp_path, pets_dir):
     announce_download(data_source("pets", pets_dir))
     announce_download(data_source("synthetic"))
-    announce_download(data_source(str(tmp_path)))
+    announce_download(data_source(str(tmp_path), classes=("a", "b")))
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("command", ["data", "evaluate", "export m.tflite --quantize int8"])
+@pytest.mark.parametrize(
+    "command", ["data", "train unet --out run", "evaluate", "export m.tflite --quantize int8"]
+)
 def test_it_is_announced_before_it_starts(cli, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
 

@@ -18,6 +18,26 @@ from petseg_cli.options import parse_names, parse_numbers, parse_size
         ("exported with `argmax`", "exported with --argmax"),
         ("use `binary=True`", "use --binary"),
         ("`model` must return logits", "`model` must return logits"),
+        (
+            "`weights` must be 'imagenet', 'pets', None, or the path of a file.",
+            "--weights must be imagenet, pets, none, or the path of a file.",
+        ),
+        (
+            "`weights='pets'` must be used with backbone='mobilenetv2', 3 classes and the default "
+            "arguments of unet. Use `weights='imagenet'`.",
+            "--weights pets must be used with --backbone mobilenetv2 and 3 classes. "
+            "Use --weights imagenet.",
+        ),
+        (
+            "`petseg.data.verify_folder` lists every bad file.",
+            "`petseg data --verify` lists every bad file.",
+        ),
+        (
+            "`petseg.data.verify_folder` checks every mask. To silence this: "
+            '`warnings.simplefilter("ignore", petseg.data.LabelWarning)`.',
+            "`petseg data --verify` checks every mask.",
+        ),
+        ("`classes` must be None for the archives", "--classes must be left out for the archives"),
         ("run `pip install x`", "run `pip install x`"),
     ],
 )

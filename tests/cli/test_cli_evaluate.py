@@ -7,7 +7,11 @@ import pytest
 
 import petseg
 from petseg import ModelInfo
+from petseg_cli.model_loading import SUFFIXES
+from petseg_runtime.formats import FORMATS
+from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 
+CHOOSE = "Choose the dataset of this model with --data."
 SYNTHETIC = ("--data", "synthetic", "--batch-size", "8")
 
 
@@ -70,23 +74,59 @@ def test_an_unknown_size_is_said_in_one_line(cli, tmp_path, make_model):
 
 
 @pytest.mark.parametrize(
-    "names", [("background", "pet", "border"), ("pet", "background"), ("a", "b", "c", "d")]
+    ("names", "remedy"),
+    [
+        (("background", "pet", "border"), CHOOSE),
+        (("pet", "background"), "Pass --binary."),
+        (("a", "b", "c", "d"), CHOOSE),
+        (("cat", "floor", "edge"), CHOOSE),
+    ],
 )
-def test_other_classes_are_refused(cli, tmp_path, make_model, names):
+def test_other_classes_are_refused(cli, tmp_path, make_model, names, remedy):
     model = make_model(tmp_path / "model.keras", ModelInfo(names, image_size=(64, 64)))
     code, out, err = cli("evaluate", model, *SYNTHETIC)
     assert (code, out) == (1, "")
     assert err == (
         f"petseg: error: The dataset must have the classes of {model}: {', '.join(names)}. "
-        "Received: pet, background, border.\n"
+        f"Received: pet, background, border. {remedy}\n"
     )
 
 
-def test_other_names_are_said(cli, tmp_path, make_model):
-    names = ("cat", "floor", "edge")
-    model = make_model(tmp_path / "model.keras", ModelInfo(names, image_size=(64, 64)))
-    code, _, err = cli("evaluate", model, *SYNTHETIC)
-    assert (code, err) == (0, f"petseg: The classes of {model} are called cat, floor, edge.\n")
+def test_other_names_of_a_folder_are_refused(cli, tmp_path, model_file):
+    code, _, err = cli("evaluate", model_file, "--data", tmp_path, "--classes", "cat,floor,edge")
+    assert code == 1
+    assert err.endswith("If the labels mean the same, pass --classes pet,background,border.\n")
+
+
+def test_a_model_whose_classes_have_numbers_takes_any_names(cli, tmp_path, make_model):
+    info = ModelInfo(("0", "1", "2"), image_size=(64, 64))
+    model = make_model(tmp_path / "model.keras", info)
+    code, out, err = cli("evaluate", model, *SYNTHETIC)
+    assert (code, err) == (0, "")
+    assert "background IoU" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("m.weights.h5", "a file that ends in .keras, .onnx, .tflite, .xml, or the directory of"),
+        ("m.weights.h5", "m.weights.h5. Weights alone are not a model"),
+        ("m.txt", "m.txt.\n"),
+        ("m.keras", "or it is damaged: File is not a zip file. Save the model again."),
+    ],
+)
+def test_a_file_that_is_no_model_is_said_in_words(cli, tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"no model")
+    code, out, err = cli("evaluate", tmp_path / name, *SYNTHETIC)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert "`path`" not in err
+    assert "not found" not in err
+
+
+def test_the_suffixes_of_models_are_those_of_the_runtime():
+    exported = [row.suffix for row in FORMATS.values() if row.suffix]
+    assert sorted(SUFFIXES) == sorted([KERAS_SUFFIX, *exported])
 
 
 def test_a_missing_model_is_said_before_data_is_loaded(cli, tmp_path):
