@@ -65,7 +65,7 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
     if untimed:
         sys.exit(
             f"{folder / LATENCY} must have all complete rows. Received: none of "
-            f"{', '.join(untimed)}. Run python -m benchmarks.accuracy.benchmark --out {folder} again."
+            f"{', '.join(untimed)}. Run benchmarks.accuracy.benchmark again with --out {folder}."
         )
     for name in names:
         files = RunFiles(folder / name)
