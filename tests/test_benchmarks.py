@@ -3,13 +3,20 @@
 import importlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from benchmarks.accuracy import benchmark_figures
-from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.accuracy import benchmark_figures, collect
+from benchmarks.accuracy.result_rows import (
+    ResultRow,
+    best_of_each_architecture,
+    result_rows,
+    row_labels,
+)
 from benchmarks.common import (
     RESULTS,
     ROOT,
@@ -118,6 +125,16 @@ def test_commands_in_the_pages_name_scripts_that_exist():
             assert (ROOT / script).is_file(), f"{page.name}: {script}"
 
 
+SCORED = {
+    *("trained", "best", "unet", "fcn", "segnet", "pspnet", "deeplab"),
+    *("ablations", "recipe", "prediction", "runtimes"),
+}
+
+
+def test_the_scored_tables_exist():
+    assert tables.TABLES.keys() > SCORED
+
+
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_the_score_is_the_second_column_of_a_table(name):
     heading, rule, *rows = tables.TABLES[name]().split("\n\n")[0].splitlines()
@@ -126,8 +143,7 @@ def test_the_score_is_the_second_column_of_a_table(name):
     assert rows
     assert {row.count("|") for row in rows} == {len(columns) + 1}
     scores = [index for index, column in enumerate(columns) if column.startswith("mean IoU")]
-    if scores:
-        assert scores[0] == 1
+    assert scores[:1] == ([1] if name in SCORED else [])
     labels = [row.split(" | ")[0] for row in rows]
     assert len(set(labels)) == len(labels)  # the first column identifies the row
 
@@ -199,3 +215,89 @@ def test_figures_label_their_axes_and_can_be_read_on_a_phone(tmp_path):
         "confusion.jpg",
         "latency.jpg",
     }
+
+
+NEW = "unet-vgg16-224"  # differs from a published row only in its backbone
+
+
+def add_row(folder, name, published):
+    """Writes the files of a complete row: those of a published row with another backbone."""
+    (folder / name).mkdir(parents=True)
+    record = json.loads((RESULTS / published / "result.json").read_text())
+    record["settings"]["backbone"] = name.split("-")[1]
+    (folder / name / "result.json").write_text(json.dumps(record))
+    shutil.copy(RESULTS / published / "history.csv", folder / name)
+    for figure in ("curves.png", "masks.png"):
+        Image.new("RGB", (1400, 10)).save(folder / name / figure)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A copy of the published results, which the tables are made from."""
+    results = tmp_path / "results"
+    shutil.copytree(RESULTS, results)
+    monkeypatch.setattr(tables, "RESULTS", results)
+    return results
+
+
+def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
+    folder = tmp_path / "runs"
+    add_row(folder, NEW, "unet-mobilenetv2-224")
+    (folder / "latency.json").write_text(json.dumps({NEW: 99.0}))
+    (folder / "masks.jpg").write_bytes(b"only the new row")
+    before = json.loads((published / "comparison" / "latency.json").read_text())
+    masks = (published / "comparison" / "masks.jpg").read_bytes()
+
+    collect.collect(folder, published)
+
+    after = json.loads((published / "comparison" / "latency.json").read_text())
+    assert after == {**before, NEW: 99.0}
+    assert (published / "comparison" / "masks.jpg").read_bytes() == masks
+    assert {path.name for path in (published / NEW).iterdir()} == {
+        *("result.json", "history.csv", "curves.jpg", "masks.jpg"),
+    }
+    with Image.open(published / NEW / "masks.jpg") as figure:
+        assert figure.width == collect.MAX_WIDTH
+    for name in ("trained", "unet"):
+        labels = [line.split(" | ")[0] for line in tables.TABLES[name]().splitlines()[2:]]
+        assert "| `unet` 224x224, `vgg16`" in labels
+        assert "| `unet` 224x224, `mobilenetv2`" in labels
+        assert "| `unet` 320x320" in labels
+        assert len(set(labels)) == len(labels)
+    for name in set(tables.TABLES) - {"trained", "unet"}:
+        tables.TABLES[name]()
+
+
+def test_rows_that_differ_in_the_backbone_have_labels_of_their_own(tmp_path):
+    add_row(tmp_path, NEW, "unet-mobilenetv2-224")
+    rows = [*result_rows(), *result_rows(tmp_path)]
+    labels = row_labels(rows)
+    assert labels[NEW] == "unet vgg16 224"
+    assert labels["unet-mobilenetv2-224"] == "unet mobilenetv2 224"
+    assert labels["unet-mobilenetv2-320"] == "unet 320"
+    assert len(set(labels.values())) == len(rows)
+    figure = benchmark_figures.accuracy_against_latency(rows, {row.name: 1.0 for row in rows})
+    lines = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"unet mobilenetv2", "unet vgg16", "pspnet"} < set(lines)
+    assert len(set(lines)) == len(lines)
+
+
+def test_the_picture_of_masks_is_copied_when_it_shows_all_rows(tmp_path):
+    folder, results = tmp_path / "runs", tmp_path / "results"
+    names = ("unet-mobilenetv2-224", "fcn8-mobilenet-224")
+    for name in names:
+        add_row(folder, name, name)
+    (folder / "latency.json").write_text(json.dumps(dict.fromkeys(names, 5.0)))
+    (folder / "masks.jpg").write_bytes(b"all rows")
+    collect.collect(folder, results)
+    assert (results / "comparison" / "masks.jpg").read_bytes() == b"all rows"
+    assert {path.name for path in (results / "comparison").iterdir()} == {
+        *("latency.json", "latency.jpg", "classes.jpg", "confusion.jpg", "masks.jpg"),
+    }
+
+
+def test_a_row_that_was_not_timed_is_refused(tmp_path):
+    add_row(tmp_path / "runs", NEW, "unet-mobilenetv2-224")
+    with pytest.raises(SystemExit, match=f"Received: none of {NEW}"):
+        collect.collect(tmp_path / "runs", tmp_path / "results")
+    assert not (tmp_path / "results").exists()

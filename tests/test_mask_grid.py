@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,63 @@ def test_a_sheet_of_nothing_is_refused(dataset):
         prediction_grid([], [], {}, PET_CLASSES)
     with pytest.raises(ValueError, match="at least one image"):
         sample_grid(dataset.take(0), PET_CLASSES)
+
+
+@pytest.mark.parametrize("label", [3, 255])
+def test_the_legend_names_ignored_pixels_where_they_occur(label):
+    image, mask = np.zeros((32, 32, 3)), np.zeros((32, 32), np.uint8)
+    names = ("road", "car", "sky", "void")
+    void = np.where(np.eye(32), label, mask)
+
+    def entries(truth, ignore_class):
+        figure = prediction_grid([image], [truth], {}, names, ignore_class=ignore_class)
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    classes = [name for index, name in enumerate(names) if index != label]
+    assert entries(void, label) == [*classes, "ignored"]
+    assert entries(mask, label) == classes
+    assert entries(mask, None) == list(names)
+
+
+def test_row_labels_do_not_overlap():
+    images = [np.zeros((96, 128, 3))] * 2
+    masks = [np.zeros((96, 128), np.uint8)] * 2
+    names = ("deeplabv3_plus mobilenetv2 224 with tta", "m" * 40, "unet")
+    figure = prediction_grid(images, masks, dict.fromkeys(names, masks), PET_CLASSES)
+    figure.draw_without_rendering()
+    labels = [axes.texts[0] for axes in figure.axes[::2]]
+    shown = ["".join(text.get_text().split()) for text in labels]
+    assert shown == ["photo", "truth", *("".join(name.split()) for name in names)]
+    boxes = [text.get_window_extent() for text in labels]
+    assert all(below.y1 < above.y0 for above, below in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+
+
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        ([f"class {index}" for index in range(25)], 5),
+        ([f"a class with a long name, number {index}" for index in range(25)], 13),
+        (["pet", "border"], 1),
+    ],
+)
+def test_the_legend_has_as_many_columns_as_fit(names, lines):
+    images = [np.zeros((96, 128, 3))] * 3
+    masks = [np.zeros((96, 128), np.uint8)] * 3
+    figure = prediction_grid(images, masks, {}, names)
+    figure.draw_without_rendering()
+    legend = figure.legends[0]
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert len({round(box.y0) for box in boxes}) == lines
+    assert legend.get_window_extent().x0 >= 0
+    assert legend.get_window_extent().x1 <= figure.bbox.width
+
+
+def test_a_class_name_wider_than_the_figure_is_wrapped():
+    names = ("a class name that is wider than a figure of one image", "car")
+    figure = prediction_grid([np.zeros((64, 64, 3))], [np.zeros((64, 64), np.uint8)], {}, names)
+    figure.draw_without_rendering()
+    legend = figure.legends[0]
+    assert " ".join(legend.get_texts()[0].get_text().split("\n")) == names[0]
+    assert legend.get_window_extent().x0 >= 0
+    assert legend.get_window_extent().x1 <= figure.bbox.width

@@ -1,8 +1,8 @@
 """The accuracy benchmark: trains and compares every architecture on Oxford-IIIT Pet.
 
 Each row is one `petseg.experiment` with a folder of its own. Started again, the script skips rows
-that are complete and resumes the one that was interrupted. Then it times all rows in turns, prints
-the table of scores and draws the figures.
+that are complete and resumes the one that was interrupted. Then it times all complete rows of the
+folder in turns, prints the table of scores and draws the figures.
 
     python -m benchmarks.accuracy.benchmark --out runs/benchmark              # hours on a CPU
     python -m benchmarks.accuracy.benchmark --out runs/demo --data synthetic  # minutes
@@ -20,7 +20,12 @@ from rich.console import Console
 
 import petseg
 from benchmarks.accuracy.benchmark_figures import draw_figures
-from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.accuracy.result_rows import (
+    ResultRow,
+    best_of_each_architecture,
+    result_rows,
+    row_labels,
+)
 from benchmarks.common import argument_parser, seconds_of, take_turns
 from petseg import experiment
 from petseg.atomic_files import whole_file, write_json
@@ -185,22 +190,25 @@ def mask_figure(
         The figure.
     """
     photos, truth = spread_examples(pets.test, GRID_PHOTOS)
+    labels = row_labels(rows)
     predicted = {
-        row.label: petseg.predict(models[row.name], np.stack(photos), image_size=row.image_size)
+        labels[row.name]: petseg.predict(
+            models[row.name], np.stack(photos), image_size=row.image_size
+        )
         for row in rows
     }
     return prediction_grid(photos, truth, predicted, pets.class_names)
 
 
-def compare(out: Path, names: list[str], pets: petseg.Splits) -> None:
-    """Times, tabulates and draws trained rows.
+def compare(out: Path, pets: petseg.Splits) -> None:
+    """Times, tabulates and draws all complete rows of a folder.
 
     Args:
         out: Folder of all rows; the figures go there too.
-        names: Names of the rows.
         pets: The data whose test split is drawn.
     """
-    rows = [row for row in result_rows(out) if row.name in names]
+    rows = result_rows(out)
+    labels = row_labels(rows)
     models = {row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows}
     milliseconds = latencies(models, rows)
     write_json(out / "latency.json", milliseconds)
@@ -208,7 +216,7 @@ def compare(out: Path, names: list[str], pets: petseg.Splits) -> None:
     with whole_file(out / "masks.jpg") as part:
         figure = mask_figure(models, best_of_each_architecture(rows), pets)
         figure.savefig(part, dpi=80, pil_kwargs={"quality": 88})
-    Console().print(comparison_table({row.label: row.evaluation for row in rows}))
+    Console().print(comparison_table({labels[row.name]: row.evaluation for row in rows}))
     print(f"Weights and figures are in {out}")
 
 
@@ -233,7 +241,7 @@ def main() -> None:
         pets = petseg.synthetic_pets(image_size=(128, 128))
     else:
         pets = petseg.load_pets(image_size=(224, 224), data_dir=args.data_dir)
-    compare(args.out, [row.name for row in rows], pets)
+    compare(args.out, pets)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import petseg
-from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.accuracy.result_rows import (
+    ResultRow,
+    best_of_each_architecture,
+    result_rows,
+    row_labels,
+)
 from benchmarks.common import RESULTS, argument_parser
 from petseg.atomic_files import whole_file
 from petseg.mask_grid import INK
@@ -62,7 +67,7 @@ def class_bars(scores: Mapping[str, petseg.Evaluation]) -> Figure:
 def accuracy_against_latency(
     rows: Sequence[ResultRow], milliseconds: Mapping[str, float]
 ) -> Figure:
-    """Draws mean IoU over the time for one photo: a line for each architecture.
+    """Draws mean IoU over the time for one photo: a line for each architecture and backbone.
 
     Args:
         rows: The rows.
@@ -72,15 +77,19 @@ def accuracy_against_latency(
         The figure.
     """
     figure, axes = _axes(4.8, "Accuracy and speed")
-    for index, architecture in enumerate(dict.fromkeys(row.architecture for row in rows)):
+    pairs = list(dict.fromkeys((row.architecture, row.backbone) for row in rows))
+    architectures = [architecture for architecture, _ in pairs]
+    for index, (architecture, backbone) in enumerate(pairs):
+        several = architectures.count(architecture) > 1
         colour = np.divide(LINE_COLOURS[index], 255)
         points = sorted(
             (row.image_size[0], milliseconds[row.name], row.test["mean_iou"])
             for row in rows
-            if row.architecture == architecture
+            if (row.architecture, row.backbone) == (architecture, backbone)
         )
         _, x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=colour, linewidth=1.4, label=architecture)
+        label = f"{architecture} {backbone}" if several else architecture
+        axes.plot(x, y, color=colour, linewidth=1.4, label=label)
         for size, time, mean_iou in points:
             axes.plot(time, mean_iou, SIZE_MARKERS.get(size, "o"), color=colour, markersize=6)
     for size in sorted({row.image_size[0] for row in rows}):
@@ -132,10 +141,13 @@ def draw_figures(rows: Sequence[ResultRow], milliseconds: Mapping[str, float], o
         out: Folder to write to.
     """
     best = best_of_each_architecture(list(rows))
+    labels = row_labels(rows)
     figures = {
-        "classes": class_bars({row.label: row.evaluation for row in best}),
+        "classes": class_bars({labels[row.name]: row.evaluation for row in best}),
         "latency": accuracy_against_latency(rows, milliseconds),
-        "confusion": confusion_matrix(rows[0].evaluation, f"Confusion matrix of {rows[0].label}"),
+        "confusion": confusion_matrix(
+            rows[0].evaluation, f"Confusion matrix of {labels[rows[0].name]}"
+        ),
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():

@@ -1,23 +1,30 @@
 """Copies the records and figures of a finished accuracy benchmark to `docs/results`.
 
-Each complete row goes to a folder of its name, the comparison of all rows to `comparison`.
-`python -m benchmarks.docs.tables` then makes the tables from them.
+Each complete row goes to a folder of its name. The folder may hold all rows or only some of them,
+such as one new row: latencies are merged by the name of the row, and the figures of scores and
+latencies are drawn again from the records of all rows. `masks.jpg` needs the models, so it is
+copied only if the folder holds all rows. `python -m benchmarks.docs.tables` then makes the tables.
 
     python -m benchmarks.accuracy.collect runs/benchmark
 """
 
 import argparse
+import json
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.accuracy.benchmark_figures import draw_figures
+from benchmarks.accuracy.result_rows import result_rows
 from benchmarks.common import RESULTS
-from petseg.atomic_files import whole_file
+from petseg.atomic_files import whole_file, write_json
 from petseg.experiment import RunFiles
 
-COMPARISON = ("latency.json", "classes.jpg", "latency.jpg", "confusion.jpg", "masks.jpg")
+LATENCY = "latency.json"
+MASKS = "masks.jpg"
 MAX_WIDTH = 1280  # pixels
 
 
@@ -41,16 +48,51 @@ def copy(files: Iterable[Path], out: Path) -> None:
             shutil.copy(path, out)
 
 
+def collect(folder: Path, results: Path = RESULTS) -> None:
+    """Copies every complete row and updates the comparison.
+
+    Args:
+        folder: The folder that the benchmark wrote.
+        results: The folder of the published results.
+
+    Raises:
+        SystemExit: If a complete row was not timed. Nothing is copied then.
+    """
+    comparison = results / "comparison"
+    latency = {**_read(comparison / LATENCY), **_read(folder / LATENCY)}
+    names = [path.parent.name for path in sorted(folder.glob("*/result.json"))]
+    untimed = [name for name in names if name not in latency]
+    if untimed:
+        sys.exit(
+            f"{folder / LATENCY} must have all complete rows. Received: none of "
+            f"{', '.join(untimed)}. Run benchmarks.accuracy.benchmark again with --out {folder}."
+        )
+    for name in names:
+        files = RunFiles(folder / name)
+        copy((files.result, files.history, files.curves, files.masks), results / name)
+    comparison.mkdir(parents=True, exist_ok=True)
+    write_json(comparison / LATENCY, latency)
+    rows = result_rows(results)
+    draw_figures(rows, latency, comparison)
+    missing = [row.name for row in rows if row.name not in names]
+    if missing:
+        print(f"{comparison / MASKS} is unchanged: {folder} has no {', '.join(missing)}.")
+    else:
+        copy([folder / MASKS], comparison)
+
+
+def _read(path: Path) -> dict[str, float]:
+    if not path.exists():
+        return {}
+    latency: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return latency
+
+
 def main() -> None:
-    """Copies every complete row and the comparison."""
+    """Collects the folder given on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="what `benchmark --out` wrote")
-    folder = parser.parse_args().folder
-    for run in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = RunFiles(run)
-        if files.result.exists():
-            copy((files.result, files.history, files.curves, files.masks), RESULTS / run.name)
-    copy((folder / name for name in COMPARISON), RESULTS / "comparison")
+    parser.add_argument("folder", type=Path, help="folder that `benchmark --out` wrote")
+    collect(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The rows of the accuracy benchmark as they lie in `docs/results`, one folder each."""
+"""Reads the rows of the accuracy benchmark from `docs/results`, which has a folder for each row."""
 
 import csv
 import json
 import statistics
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """What the tables and figures show of a trained row.
+    """The results of a trained row that tables and figures show.
 
     Attributes:
         name: Name of the row and its folder, such as "unet-mobilenetv2-224".
@@ -24,8 +26,8 @@ class ResultRow:
         image_size: (height, width).
         start: "ImageNet", or the image size of the row whose weights this one starts from.
         epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
-        training_minutes: The epochs at the median time of their stage, since other work may have
-            slowed some of them down.
+        training_minutes: Sum over the stages of number of epochs times median time of an epoch.
+            Epochs that other processes slowed down do not change the median.
         parameters: Number of weights.
         multiply_adds: Multiply-add operations for one image.
         frozen_mean_iou: Mean IoU on the test split before fine-tuning.
@@ -51,7 +53,7 @@ class ResultRow:
 
     @property
     def label(self) -> str:
-        """Architecture and size in the name, such as "unet 224": short enough for figures."""
+        """Architecture and size, such as "unet 224". `row_labels` gives unique labels."""
         return f"{self.architecture} {self.name.rpartition('-')[2]}"
 
     @property
@@ -94,7 +96,7 @@ def result_rows(results: Path = RESULTS) -> list[ResultRow]:
     """Reads all rows.
 
     Args:
-        results: The folder that holds one folder a row.
+        results: The folder with a folder for each row.
 
     Returns:
         The rows, best mean IoU first.
@@ -104,10 +106,10 @@ def result_rows(results: Path = RESULTS) -> list[ResultRow]:
 
 
 def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
-    """Selects one row an architecture.
+    """Selects the best row of each architecture.
 
     Args:
-        rows: Rows, best first.
+        rows: Rows, sorted by decreasing score.
 
     Returns:
         The first row of each architecture.
@@ -116,6 +118,34 @@ def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
     for row in rows:
         best.setdefault(row.architecture, row)
     return list(best.values())
+
+
+def rows_with_shared_label(rows: Sequence[ResultRow]) -> set[str]:
+    """Finds rows that only their backbone distinguishes from another row.
+
+    Args:
+        rows: Rows.
+
+    Returns:
+        The names of the rows whose architecture and size another row has too.
+    """
+    counts = Counter(row.label for row in rows)
+    return {row.name for row in rows if counts[row.label] > 1}
+
+
+def row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
+    """Labels rows for figures, with the backbone only where it is needed.
+
+    Args:
+        rows: Rows.
+
+    Returns:
+        A unique label for each name of a row, such as "unet 224" or "unet vgg16 224".
+    """
+    shared = rows_with_shared_label(rows)
+    return {
+        row.name: row.name.replace("-", " ") if row.name in shared else row.label for row in rows
+    }
 
 
 def _start(weights: str | None) -> str:

@@ -15,7 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.result_rows import ResultRow, best_of_each_architecture, result_rows
+from benchmarks.accuracy.result_rows import (
+    ResultRow,
+    best_of_each_architecture,
+    result_rows,
+    rows_with_shared_label,
+)
 from benchmarks.common import RESULTS, ROOT
 
 CLASSES = ("pet", "background", "border")
@@ -34,9 +39,11 @@ def benchmark_table() -> str:
         *("pixel accuracy", "boundary F1", "backbone", "initial weights"),
         *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
+    found = result_rows(RESULTS)
+    labels = _row_labels(found)
     rows = [
         [
-            f"`{row.architecture}` {row.size}",
+            labels[row.name],
             f"**{row.test['mean_iou']:.3f}**",
             f"{row.frozen_mean_iou:.3f}",
             *_class_cells(row.test["class_iou"]),
@@ -48,7 +55,7 @@ def benchmark_table() -> str:
             f"{row.training_minutes:.0f} min",
             f"{row.multiply_adds / 1e6:.0f} M",
         ]
-        for row in result_rows()
+        for row in found
     ]
     return _table(heading, rows)
 
@@ -59,7 +66,7 @@ def best_table() -> str:
     Returns:
         The table in Markdown.
     """
-    return _summary_table(best_of_each_architecture(result_rows()))
+    return _summary_table(best_of_each_architecture(result_rows(RESULTS)))
 
 
 def architecture_table(*architectures: str) -> str:
@@ -71,11 +78,14 @@ def architecture_table(*architectures: str) -> str:
     Returns:
         The table in Markdown.
     """
-    return _summary_table([row for row in result_rows() if row.architecture in architectures])
+    return _summary_table(
+        [row for row in result_rows(RESULTS) if row.architecture in architectures]
+    )
 
 
 def _summary_table(rows: list[ResultRow]) -> str:
     milliseconds = _read(RESULTS / "comparison" / "latency.json")
+    labels = _row_labels(rows)
     heading = (
         *("architecture and image size", "mean IoU", "pixel accuracy"),
         *("backbone", "parameters", "time per photo"),
@@ -84,7 +94,7 @@ def _summary_table(rows: list[ResultRow]) -> str:
         heading,
         [
             [
-                f"`{row.architecture}` {row.size}",
+                labels[row.name],
                 f"**{row.test['mean_iou']:.3f}**",
                 f"{row.test['pixel_accuracy']:.3f}",
                 f"`{row.backbone}`",
@@ -94,6 +104,16 @@ def _summary_table(rows: list[ResultRow]) -> str:
             for row in rows
         ],
     )
+
+
+def _row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
+    """Unique labels by the name of the row, with the backbone only where it is needed."""
+    shared = rows_with_shared_label(rows)
+    return {
+        row.name: f"`{row.architecture}` {row.size}"
+        + (f", `{row.backbone}`" if row.name in shared else "")
+        for row in rows
+    }
 
 
 def ablations_table() -> str:

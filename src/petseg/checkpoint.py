@@ -138,7 +138,7 @@ class Run:
             self._write(self.files.frozen, without_optimizer(model).save_weights)
 
     def add(self, model: keras.Model, row: dict[str, Any], *, stopped: bool = False) -> None:
-        """Records a finished epoch with all that is needed to continue after it.
+        """Records a complete epoch and saves what resuming after it needs.
 
         Args:
             model: The model after that epoch, with its optimizer.
@@ -160,7 +160,7 @@ class Run:
         self._commit(self.files)
 
     def restore(self, model: keras.Model, *, optimizer: bool) -> None:
-        """Brings a model to where it was after the last recorded epoch.
+        """Restores the state of a model after the last recorded epoch.
 
         Args:
             model: The model. With `optimizer`, its optimizer is built.
@@ -277,7 +277,7 @@ def _check_no_results(files: RunFiles) -> None:
 
 
 class _TensorBoard(keras.callbacks.TensorBoard):
-    """Leaves text in the logs out, which other callbacks may put there."""
+    """Logs numbers only. Other callbacks may add text to the logs."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         numbers = {name: value for name, value in (logs or {}).items() if not _is_text(value)}

@@ -53,7 +53,7 @@ class Compilation:
         return int(self._arguments["steps_per_execution"])
 
     def compile(self, learning_rate: LearningRate) -> None:
-        """Compiles the model again: only then do changes of `trainable` count.
+        """Compiles the model again, which applies changes of `trainable`.
 
         Args:
             learning_rate: The learning rate of the optimizer, which starts without state.
@@ -91,7 +91,7 @@ class RestartableOptimizer:
         self._parts = [optimizer]
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             self._parts.insert(0, optimizer.inner_optimizer)
-        # What an optimizer has before it is built is its own; the rest belongs to a training.
+        # Variables that exist before `build` belong to the optimizer. The others are its state.
         self._own = [
             [part._iterations, part._learning_rate] if part.built else part._variables[:]
             for part in self._parts
@@ -147,8 +147,8 @@ def describe(part: Any, leave_out: Collection[str] = ()) -> Any:
         leave_out: Keys of mappings to leave out.
 
     Returns:
-        The same for objects that do the same, as far as their configuration tells. It leaves out
-        names, which Keras numbers, and learning rates, which the stages set.
+        A description that is equal for objects of equal type and configuration. It leaves out
+        names, because Keras numbers them, and learning rates, because the stages set them.
     """
     if part is None or isinstance(part, bool | int | float | str):
         return part

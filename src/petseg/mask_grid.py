@@ -1,5 +1,6 @@
 """Grids of images and their masks."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
@@ -7,19 +8,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 
 from petseg_runtime.model_info import background_of
 from petseg_runtime.overlays import overlay
-from petseg_runtime.palette import class_colours
+from petseg_runtime.palette import IGNORED, class_colours
 
 INK = "#2b2f36"
-PANEL_WIDTH, LEGEND_LINE = 2.0, 0.28  # inches
-LEGEND_COLUMNS = 6
+PANEL_WIDTH, LEGEND_LINE = 2.0, 0.2  # inches
+MIN_PANEL_HEIGHT = 1.0  # inches: room for a row label
+POINTS_PER_INCH = 72
+LABEL_SIZE, LEGEND_SIZE = 11, 9  # points
+# Width of a legend entry besides its text, in units of the font size: the patch and the spaces.
+LEGEND_EXTRA = 4
 ROW_LABEL: dict[str, Any] = {
     "rotation": 90,
     "ha": "right",
     "va": "center",
-    "fontsize": 11,
+    "multialignment": "center",
+    "fontsize": LABEL_SIZE,
     "color": INK,
 }
 
@@ -33,6 +40,8 @@ def prediction_grid(
     ignore_class: int | None = None,
 ) -> Figure:
     """Draws a column for each image: the photo, its true mask, and the mask of each model.
+
+    The legend has the classes, and "ignored" if a mask has the label `ignore_class`.
 
     Args:
         images: RGB images `(H, W, 3)` in [0, 255].
@@ -56,9 +65,12 @@ def prediction_grid(
     rows = {"photo": list(images), "truth": _overlays(images, truth, class_names, ignore_class)}
     for model, masks in predictions.items():
         rows[model] = _overlays(images, masks, class_names, ignore_class)
-    figure = _grid(list(rows.values()), class_names)
+    ignored = any(_occurs(ignore_class, masks) for masks in (truth, *predictions.values()))
+    figure = _grid(list(rows.values()), class_names, ignore_class, ignored=ignored)
+    height = 0.85 * _panel_height(images[0])  # the layout makes panels smaller to fit the labels
     for axes, label in zip(figure.axes[:: len(images)], rows, strict=True):
-        axes.text(-0.04, 0.5, label, transform=axes.transAxes, **ROW_LABEL)
+        text = _wrapped(label, LABEL_SIZE, height)
+        axes.text(-0.04, 0.5, text, transform=axes.transAxes, **ROW_LABEL)
     return figure
 
 
@@ -69,7 +81,9 @@ def sample_grid(
     ignore_class: int | None = None,
     samples: int = 6,
 ) -> Figure:
-    """Draws examples of a dataset, each above a copy with its mask laid over.
+    """Draws examples of a dataset: the image, and below it the image with its mask.
+
+    The legend has the classes, and "ignored" if a mask has the label `ignore_class`.
 
     Args:
         dataset: Batches `(images, masks)`.
@@ -84,7 +98,8 @@ def sample_grid(
         ValueError: If the dataset is empty.
     """
     images, masks = spread_examples(dataset, samples)
-    return _grid([images, _overlays(images, masks, class_names, ignore_class)], class_names)
+    rows = [images, _overlays(images, masks, class_names, ignore_class)]
+    return _grid(rows, class_names, ignore_class, ignored=_occurs(ignore_class, masks))
 
 
 def spread_examples(
@@ -125,24 +140,58 @@ def _overlays(
     ]
 
 
-def _grid(rows: Sequence[Sequence[np.ndarray]], class_names: Sequence[str]) -> Figure:
-    """Draws rows of images above a legend of the classes."""
+def _occurs(label: int | None, masks: Iterable[np.ndarray]) -> bool:
+    return label is not None and any(bool((np.asarray(mask) == label).any()) for mask in masks)
+
+
+def _panel_height(image: np.ndarray) -> float:
+    """Height in inches of a row of images like this one."""
+    return max(MIN_PANEL_HEIGHT, PANEL_WIDTH * image.shape[0] / image.shape[1])
+
+
+def _width(text: str, size: float) -> float:
+    """Width in inches of a line of text. Text without ink, such as spaces, has width 0."""
+    return float(TextPath((0, 0), text, size=size).get_extents().width) / POINTS_PER_INCH
+
+
+def _wrapped(text: str, size: float, width: float) -> str:
+    """Breaks text into lines of at most a width in inches, between words where possible."""
+    characters = len(text)
+    while characters > 1:
+        lines = textwrap.wrap(text, characters)
+        if all(_width(line, size) <= width for line in lines):
+            return "\n".join(lines)
+        characters -= 1
+    return text
+
+
+def _grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    class_names: Sequence[str],
+    ignore_class: int | None,
+    *,
+    ignored: bool,
+) -> Figure:
+    """Draws rows of images above a legend of the classes and, if they occur, of ignored pixels."""
     if not rows or not len(rows[0]):
         raise ValueError("A grid needs at least one image. Received: none.")
-    background = background_of(tuple(class_names))
+    hidden = (background_of(tuple(class_names)), ignore_class)
+    width = PANEL_WIDTH * len(rows[0])
+    longest = width - LEGEND_EXTRA * LEGEND_SIZE / POINTS_PER_INCH
     handles = [
-        Patch(color="#{:02x}{:02x}{:02x}".format(*colour), label=name)
+        Patch(color=_hex(colour), label=_wrapped(name, LEGEND_SIZE, longest))
         for index, (name, colour) in enumerate(
             zip(class_names, class_colours(class_names), strict=True)
         )
-        if index != background
+        if index not in hidden
     ]
-    height, width = rows[0][0].shape[:2]
-    panel_height = PANEL_WIDTH * height / width
-    columns = min(LEGEND_COLUMNS, max(1, len(rows[0])))
-    legend_height = LEGEND_LINE * -(-len(handles) // columns)
+    if ignored:
+        handles.append(
+            Patch(facecolor="white", edgecolor=_hex(IGNORED), hatch="//////", label="ignored")
+        )
+    columns, legend_height = _legend_layout([str(handle.get_label()) for handle in handles], width)
     figure = Figure(
-        figsize=(PANEL_WIDTH * len(rows[0]), panel_height * len(rows) + legend_height),
+        figsize=(width, _panel_height(rows[0][0]) * len(rows) + legend_height),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0),
     )
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
@@ -154,9 +203,29 @@ def _grid(rows: Sequence[Sequence[np.ndarray]], class_names: Sequence[str]) -> F
         loc="outside lower center",
         ncols=columns,
         frameon=False,
-        fontsize=9,
+        fontsize=LEGEND_SIZE,
         labelcolor=INK,
         handlelength=1,
         handleheight=1,
     )
     return figure
+
+
+def _legend_layout(labels: Sequence[str], width: float) -> tuple[int, float]:
+    """Chooses as many columns as fit a width in inches.
+
+    Returns:
+        The number of columns, the last of which is about as full as the others, and the height of
+        the legend in inches.
+    """
+    if not labels:
+        return 1, 0.0
+    widest = max(_width(line, LEGEND_SIZE) for label in labels for line in label.splitlines())
+    entry = widest + LEGEND_EXTRA * LEGEND_SIZE / POINTS_PER_INCH
+    lines = -(-len(labels) // max(1, int(width / entry)))
+    text_lines = max(label.count("\n") + 1 for label in labels)
+    return -(-len(labels) // lines), LEGEND_LINE * (lines * text_lines + 1)
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -30,7 +30,7 @@ class RunFiles:
 
     @property
     def state(self) -> Path:
-        """What is done. Other files count only as far as this one names them."""
+        """State of the run. Only weights that are listed in this file are used to resume."""
         return self.folder / "run.json"
 
     @property
@@ -80,7 +80,7 @@ class RunFiles:
 
     @property
     def results(self) -> tuple[Path, ...]:
-        """The files that somebody may want to keep."""
+        """Results of training, which a new run must not overwrite."""
         return self.best, self.frozen, self.model, self.result
 
     def backup(self, epochs: int) -> Path:

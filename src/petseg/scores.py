@@ -24,8 +24,8 @@ from petseg_runtime.json_text import parse_json
 class Evaluation:
     """Scores of a segmentation, as `petseg.evaluate` returns them.
 
-    `print(scores)` shows a table, and so does a notebook. A class that occurs in neither truth nor
-    prediction has an IoU of NaN, and means over classes leave it out.
+    `print(scores)` and notebooks show a table. The IoU of a class that occurs neither in the true
+    nor in the predicted masks is NaN. Means over classes exclude such classes.
 
     Attributes:
         class_names: Name of each class.

@@ -51,9 +51,10 @@ def finetune(
     optimizer starts without state. The model ends with the weights of the epoch that had the best
     mean IoU on `val`. The image size of `train` becomes that of the model's record.
 
-    With `run_dir`, training is resumable: the same call continues after the last finished epoch of
-    a run that was killed. With petseg's datasets it comes to the same end as an uninterrupted run;
-    other datasets are read in the order that they give. Callbacks start again without memory.
+    With `run_dir`, training is resumable: the same call continues an interrupted run after its last
+    complete epoch. With petseg's datasets, the result equals that of an uninterrupted run. The
+    order of other datasets after resuming depends on the dataset. The state of callbacks is not
+    saved, so callbacks start from their initial state.
 
     Args:
         model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
@@ -62,8 +63,8 @@ def finetune(
         val: Batches for validation, in the same layout.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.
-        learning_rate: Learning rates of the frozen and the thawed stage. Of a single number, the
-            thawed stage takes three tenths.
+        learning_rate: Learning rates of the frozen and the thawed stage. If it is a single number,
+            the thawed stage uses 0.3 times that number.
         schedule: "cosine" lets the learning rate rise to `learning_rate` over the first twentieth
             of each stage and fall to zero as a cosine (arXiv:1608.03983). None keeps it constant,
             for callbacks that change it.
@@ -175,21 +176,22 @@ class Plan:
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int | str,
     ) -> "Plan":
-        """Checks the arguments of `finetune`, see there.
+        """Checks the arguments of `finetune`.
 
         Args:
-            model: See `finetune`.
-            train: See `finetune`.
-            val: See `finetune`.
-            frozen_epochs: See `finetune`.
-            epochs: See `finetune`.
-            learning_rate: See `finetune`.
-            schedule: See `finetune`.
-            thaw: See `finetune`.
-            class_weights: See `finetune`.
-            train_batch_norm: See `finetune`.
-            callbacks: See `finetune`.
-            verbose: See `finetune`.
+            model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
+            train: Batches `(images, masks)`, or `(images, masks, sample_weights)`, of known number.
+            val: Batches for validation, in the same layout.
+            frozen_epochs: Number of epochs with the encoder frozen.
+            epochs: Number of epochs after that, with the encoder thawed.
+            learning_rate: Learning rates of the frozen and the thawed stage. If it is a single
+                number, the thawed stage uses 0.3 times that number.
+            schedule: "cosine", or None for a constant learning rate.
+            thaw: First stage of the encoder that is trained: "all", or "stage2" to "stage5".
+            class_weights: Weight of each class in the loss of a pixel, or None.
+            train_batch_norm: Whether the encoder's batch normalization is trained too.
+            callbacks: Callbacks of Keras.
+            verbose: What Keras prints: "auto", 0, 1 or 2.
 
         Returns:
             The plan.
@@ -353,7 +355,7 @@ def _weighted(batches: tf.data.Dataset, class_weights: tuple[float, ...]) -> tf.
 
     def weigh(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         classes = tf.squeeze(masks, -1) if masks.shape.rank == 4 else masks
-        # Ignored labels are no classes: they get a weight of 0.
+        # The one-hot vector of an ignored label is zero, so its weight is 0.
         one_hot = tf.one_hot(tf.cast(classes, tf.int32), len(class_weights))
         return images, masks, tf.linalg.matvec(one_hot, table)
 
@@ -361,7 +363,7 @@ def _weighted(batches: tf.data.Dataset, class_weights: tuple[float, ...]) -> tf.
 
 
 def _dataset_description(dataset: tf.data.Dataset) -> dict[str, Any]:
-    """What can be told of a dataset without reading it."""
+    """Number of batches and types of the elements, which are known without reading the data."""
     return {
         "batches": int(dataset.cardinality()),
         "elements": [f"{spec.dtype.name} {spec.shape}" for spec in dataset.element_spec],

@@ -14,7 +14,9 @@ from petseg_runtime.image_io import read_image
 def folder_examples(
     root: str | os.PathLike[str], class_names: Sequence[str] | None = None
 ) -> dict[str, tf.data.Dataset]:
-    """Reads the examples of a folder at their own sizes. A file is read when its example is.
+    """Reads the examples of a folder at their original sizes.
+
+    Each file is read only when the dataset reaches its example.
 
     See `petseg.load_folder` for the layouts.
 

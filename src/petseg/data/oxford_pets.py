@@ -119,7 +119,7 @@ def pets_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def prepared_builder(data_dir: str | os.PathLike[str] | None) -> tfds.core.DatasetBuilder:
-    """Returns a builder whose records are on the disk, after a download where they were not.
+    """Returns a builder whose records are on the disk; downloads them if they are missing.
 
     Args:
         data_dir: Folder that holds `oxford_iiit_pet/`, or None for the default of

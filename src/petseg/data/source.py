@@ -27,9 +27,9 @@ SYNTHETIC_SEED = 0
 
 @dataclass(frozen=True)
 class DataSource:
-    """A dataset by its name, with what its name alone does not say.
+    """The name of a dataset and the settings needed to load it.
 
-    Nothing is read, and nothing downloaded, before a method is called.
+    Creating a `DataSource` reads and downloads nothing. Its methods do.
 
     Attributes:
         name: "pets" (Oxford-IIIT Pet), "synthetic" (96 synthetic pets, always the same), or the

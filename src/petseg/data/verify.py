@@ -45,10 +45,10 @@ class Problem:
 
     @property
     def severity(self) -> Literal["error", "warning"]:
-        """Whether training would fail or go wrong, or the data may be meant so.
+        """How serious the problem is: "error" or "warning".
 
-        "warning" for the kinds "unscored" and "unlabelled", which rare classes and sparse labels
-        bring with them. "error" for the others.
+        An error makes training fail or learn wrong classes. The kinds "unscored" and "unlabelled"
+        are warnings, because they also occur in valid data with rare classes or sparse labels.
         """
         return "warning" if self.kind in ("unscored", "unlabelled") else "error"
 
