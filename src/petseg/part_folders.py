@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ except ImportError:  # Windows: two processes at once in one folder are not told
     fcntl = None  # type: ignore[assignment]
 
 PART_PREFIX = ".part-"
-REMOVALS = 5
 
 
 @contextmanager
@@ -37,12 +35,7 @@ def part_folder(folder: Path) -> Iterator[Path]:
     try:
         yield parts
     finally:
-        for _ in range(REMOVALS):
-            # Threads of TensorFlow may still write there when a write has failed.
-            shutil.rmtree(parts, ignore_errors=True)
-            if not parts.exists():
-                break
-            time.sleep(0.1)
+        shutil.rmtree(parts, ignore_errors=True)
         _unlock(lock)
 
 

@@ -1,12 +1,14 @@
 """The long run, and single cases again.
 
     python tests/robustness [--seed 0] [--jobs 2] [--scale 1]
+    python tests/robustness --again "kill: predict"
     python tests/robustness --case '{"reader": "image", ...}'
     python tests/robustness --interrupt '{"command": "predict", ...}'
     python tests/robustness --check concurrent train_twice
 
 The long run writes docs/results/robustness.json; with `--scale 0.1` it does a tenth. Each failure
-is listed there with the command that repeats it.
+is listed there with the command that repeats it. `--again` replaces one part after a fix, and the
+record lists it under "run_again".
 """
 
 import argparse
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -72,26 +75,54 @@ def _checked(part: str, name: str, models: Path) -> Outcome:
     return f"{part}: {name}", 1, processes.check(part, name, models)
 
 
-def _slices(scale: float, seed: int, models: Path) -> list[Callable[[], Outcome]]:
-    slices: list[Callable[[], Outcome]] = []
+def _slices(
+    scale: float, seed: int, models: Path, only: str | None = None
+) -> list[Callable[[], Outcome]]:
+    slices: list[tuple[str, Callable[[], Outcome]]] = []
+
+    def add(part: str, run: Callable[[], Outcome]) -> None:
+        if only in (None, part):
+            slices.append((part, run))
+
     for kind, counts in INTERRUPTIONS.items():
         for command, wanted in counts.items():
             left, number = max(1, round(wanted * scale)), 0
             while left > 0:
                 count = min(left, SLICE.get(command, 12))
                 campaign = Campaign(command, kind, count, seed, skip=number)
-                slices.append(lambda campaign=campaign: _interrupted(campaign, models))
+                add(f"{kind}: {command}", partial(_interrupted, campaign, models))
                 left, number = left - count, number + count
     for reader, row in readers.READERS.items():
         count = max(1, round(FILES * scale * row.share))
-        slices.append(lambda reader=reader, count=count: _fuzzed(reader, count, seed))
+        add(f"damaged files: {reader}", partial(_fuzzed, reader, count, seed))
     for part, names in (
         ("concurrent", [check.__name__ for check in processes.CONCURRENT]),
         ("memory", list(processes.MEMORY)),
     ):
-        slices += [lambda part=part, name=name: _checked(part, name, models) for name in names]
+        for name in names:
+            add(f"{part}: {name}", partial(_checked, part, name, models))
     random.Random(seed).shuffle(slices)  # so that a run that is stopped has a bit of everything
-    return slices
+    return [run for _, run in slices]
+
+
+def again(part: str, scale: float, seed: int, models: Path, out: Path) -> bool:
+    """Runs one part again, after a fix, and replaces it in the record, which says so.
+
+    Returns:
+        Whether nothing failed.
+    """
+    record = json.loads(out.read_text(encoding="utf-8"))
+    record["run_again"] = [*record.get("run_again", []), part]
+    record["failures"] = [row for row in record["failures"] if row["part"] != part]
+    row = record["parts"][part] = {"done": 0, "failures": 0}
+    for run in _slices(scale, seed, models, only=part):
+        _, count, found = run()
+        row["done"] += count
+        row["failures"] += len(found)
+        record["failures"] += [asdict(failure) for failure in found]
+    record |= _sums(record["parts"])
+    out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return not row["failures"]
 
 
 def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> bool:
@@ -122,9 +153,7 @@ def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> boo
                 "complete": number + 1 == len(slices),
                 "seconds": round(time.time() - begun),
                 "environment": environment(),
-                "damaged_files": _sum(done, "damaged files"),
-                "kills": _sum(done, "kill"),
-                "full_disks": _sum(done, "full"),
+                **_sums(done),
                 "parts": dict(sorted(done.items())),
                 "failures": failures,
             }
@@ -132,8 +161,12 @@ def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> boo
     return not failures
 
 
-def _sum(done: dict[str, dict[str, int]], kind: str) -> int:
-    return sum(row["done"] for part, row in done.items() if part.startswith(f"{kind}:"))
+def _sums(done: dict[str, dict[str, int]]) -> dict[str, int]:
+    kinds = {"damaged_files": "damaged files:", "kills": "kill:", "full_disks": "full:"}
+    return {
+        name: sum(row["done"] for part, row in done.items() if part.startswith(kind))
+        for name, kind in kinds.items()
+    }
 
 
 def _interrupt_again(text: str, models: Path, result: Path | None) -> None:
@@ -164,6 +197,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the whole run")
     parser.add_argument("--out", type=Path, default=RESULT, help="the record to write")
+    parser.add_argument("--again", metavar="PART", help="run one part of the record again")
     parser.add_argument("--case", metavar="JSON", help="read one damaged file again")
     parser.add_argument("--interrupt", metavar="JSON", help="interrupt a command again")
     parser.add_argument("--check", nargs=2, metavar=("PART", "NAME"), help="run one check again")
@@ -194,8 +228,10 @@ def main() -> None:
         elif options.check:
             print(processes.check(*options.check, models) or "as promised")
         else:
-            arguments = (options.scale, options.seed, options.jobs, models, options.out)
-            sys.exit(not long_run(*arguments))
+            if options.again:
+                arguments = (options.again, options.scale, options.seed, models, options.out)
+                sys.exit(not again(*arguments))
+            sys.exit(not long_run(options.scale, options.seed, options.jobs, models, options.out))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class _Hook:
             return
         number, self.count = self.count, self.count + 1
         action = self.injection.action
-        if action == "count":
+        if action == "count" and self.injection.file_size is None:  # the log is a file too
             os.write(self.log, f"{event} {arguments[EVENTS[event]]!r}\n".encode(errors="replace"))
         elif action.startswith("full"):
             self._fill(number, event, arguments[EVENTS[event]])
