@@ -66,9 +66,9 @@ petseg_cli.errors: petseg_cli.streams
 petseg_cli.evaluate: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
     petseg_cli.streams
 petseg_cli.export: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
-    petseg_cli.streams petseg_cli.tensorflow_logging
+    petseg_cli.streams petseg_cli.tensorflow_logging petseg_runtime
 petseg_cli.model_loading: petseg petseg_cli.catalogue petseg_cli.streams
-    petseg_cli.tensorflow_logging
+    petseg_cli.tensorflow_logging petseg_runtime
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
 petseg_cli.output_notes: petseg_runtime
@@ -80,7 +80,7 @@ petseg_cli.prediction_output: petseg petseg_cli.output_notes petseg_cli.streams 
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options
-    petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display
+    petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display petseg_runtime
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg petseg_cli.streams petseg_runtime
 petseg_runtime.archives:

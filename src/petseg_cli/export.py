@@ -14,17 +14,7 @@ from petseg_cli.streams import printable
 from petseg_cli.tensorflow_logging import quiet_stderr
 
 LITERT = ".tflite"
-SUFFIXES = (".onnx", LITERT, ".xml")
-# What the directory of a SavedModel may hold.
 SAVED_MODEL = "saved_model.pb"
-SAVED_MODEL_FILES = {
-    SAVED_MODEL,
-    "assets",
-    "assets.extra",
-    "fingerprint.pb",
-    "keras_metadata.pb",
-    "variables",
-}
 
 
 class Quantization(StrEnum):
@@ -133,10 +123,13 @@ def _check_out(out: Path) -> None:
         ValueError: If no format has this suffix, or something else is there already.
         PermissionError: If the folder cannot be written to.
     """
+    from petseg_runtime.formats import FORMATS
+
     shown = printable(out)
-    if out.suffix and out.suffix not in SUFFIXES:
+    suffixes = [row.suffix for row in FORMATS.values() if row.suffix]
+    if out.suffix and out.suffix not in suffixes:
         raise ValueError(
-            f"OUT must end in {', '.join(SUFFIXES)}, or be a folder without a suffix. "
+            f"OUT must end in {', '.join(suffixes)}, or be a folder without a suffix. "
             f"Received: {shown}."
         )
     if out.suffix and out.is_dir():
@@ -151,6 +144,8 @@ def _check_out(out: Path) -> None:
 
 
 def _check_folder(out: Path, shown: str) -> None:
+    from petseg_runtime.formats import FORMATS
+
     remedy = "Choose a new folder for the SavedModel, or a file such as model.onnx."
     if os.path.lexists(out) and not out.is_dir():
         raise ValueError(f"OUT must be a new folder. Received: {shown}, which is a file. {remedy}")
@@ -162,7 +157,7 @@ def _check_folder(out: Path, shown: str) -> None:
     if not out.is_dir():
         return
     held = {path.name for path in out.iterdir()}
-    foreign = sorted(held - SAVED_MODEL_FILES)
+    foreign = sorted(held - FORMATS["saved_model"].entries)
     if held and (foreign or SAVED_MODEL not in held):
         example = printable((foreign or sorted(held))[0])
         raise ValueError(
@@ -173,7 +168,6 @@ def _check_folder(out: Path, shown: str) -> None:
 
 def _size_of(out: Path) -> int:
     """Returns the bytes of an exported model."""
-    if out.is_dir():
-        return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    beside = [out.with_suffix(".bin")] if out.suffix == ".xml" else []
-    return sum(path.stat().st_size for path in [out, *beside])
+    from petseg_runtime.formats import format_of
+
+    return sum(file.stat().st_size for file in format_of(out).files(out))

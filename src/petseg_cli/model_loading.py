@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -190,18 +189,13 @@ def _open_runtime(path: Path) -> "Runtime":
 
 def _digest(path: Path) -> str:
     """Hashes the files of a model."""
+    from petseg_runtime.formats import format_of
+    from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
+
     digest = hashlib.sha256()
-    for file in _files_of(path):
+    files = [path] if path.suffix == KERAS_SUFFIX else format_of(path).files(path)
+    for file in files:
         digest.update(os.fsencode(file.relative_to(path) if path.is_dir() else ""))
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
-
-
-def _files_of(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-        return
-    yield path
-    if path.suffix == ".xml":  # OpenVINO keeps the weights beside
-        yield path.with_suffix(".bin")
