@@ -125,8 +125,10 @@ def again(part: str, scale: float, seed: int, models: Path, out: Path) -> bool:
     return not row["failures"]
 
 
-def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> bool:
+def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path, resume: bool) -> bool:
     """Runs everything, and writes the record of it after each slice.
+
+    With `resume`, it continues an incomplete record of the same seed and scale.
 
     Returns:
         Whether nothing failed.
@@ -137,9 +139,16 @@ def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> boo
     done: dict[str, dict[str, int]] = {}
     failures: list[dict[str, str]] = []
     slices = _slices(scale, seed, models)
+    skipped = 0
+    if resume:
+        old = json.loads(out.read_text(encoding="utf-8"))
+        if (old["seed"], old["scale"]) != (seed, scale):
+            sys.exit(f"{out} is the record of another seed or scale.")
+        done, failures, skipped = old["parts"], old["failures"], old["slices"]
+        begun -= old["seconds"]
     with ThreadPoolExecutor(jobs) as threads:
-        futures = [threads.submit(run) for run in slices]
-        for number, future in enumerate(futures):
+        futures = [threads.submit(run) for run in slices[skipped:]]
+        for number, future in enumerate(futures, skipped):
             part, count, found = future.result()
             row = done.setdefault(part, {"done": 0, "failures": 0})
             row["done"] += count
@@ -151,6 +160,7 @@ def long_run(scale: float, seed: int, jobs: int, models: Path, out: Path) -> boo
                 "seed": seed,
                 "scale": scale,
                 "complete": number + 1 == len(slices),
+                "slices": number + 1,
                 "seconds": round(time.time() - begun),
                 "environment": environment(),
                 **_sums(done),
@@ -197,6 +207,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the whole run")
     parser.add_argument("--out", type=Path, default=RESULT, help="the record to write")
+    parser.add_argument("--resume", action="store_true", help="continue an incomplete record")
     parser.add_argument("--again", metavar="PART", help="run one part of the record again")
     parser.add_argument("--case", metavar="JSON", help="read one damaged file again")
     parser.add_argument("--interrupt", metavar="JSON", help="interrupt a command again")
@@ -231,7 +242,8 @@ def main() -> None:
             if options.again:
                 arguments = (options.again, options.scale, options.seed, models, options.out)
                 sys.exit(not again(*arguments))
-            sys.exit(not long_run(options.scale, options.seed, options.jobs, models, options.out))
+            arguments = (options.scale, options.seed, options.jobs, models, options.out)
+            sys.exit(not long_run(*arguments, options.resume))
 
 
 if __name__ == "__main__":
