@@ -383,6 +383,8 @@ def robustness_table() -> str:
         f"Seed {record['seed']}, {record['seconds'] / 60:.0f} minutes on {found['cores']} cores of "
         f"{found['cpu']}; {versions}."
     )
+    if not record["complete"]:
+        note += " The run was stopped before its end: the rows list what was done until then."
     if record.get("run_again"):
         note += f" Run again after a fix: {', '.join(record['run_again'])}."
     return f"{_table(('test', 'cases', 'failures'), rows)}\n{note}\n"
