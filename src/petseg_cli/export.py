@@ -76,11 +76,11 @@ def export(
     }
     _check_options(out, quantize, [name for name, value in given.items() if value is not None])
     _check_out(out)
-    check_model(model)
     if model is not None and model.suffix != ".keras":
         raise typer.BadParameter(
             f"It must be a .keras file. Received: {printable(model)}.", param_hint="--model"
         )
+    check_model(model)
     source = None
     if quantize is Quantization.INT8:
         source = data_source(data or "pets", data_dir, classes, binary)

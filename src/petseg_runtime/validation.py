@@ -228,16 +228,16 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
         options: What is allowed.
 
     Returns:
-        `value`.
+        The option that equals `value`.
 
     Raises:
         ValueError: If `value` is not one of `options`. The error suggests similar ones.
     """
-    # `True` equals 1, and is none of the numbers.
-    if any(
-        value is option or (type(value) is type(option) and value == option) for option in options
-    ):
-        return value
+    if value is None or isinstance(value, str | int):
+        for option in options:
+            # `True` equals 1, and is not that number.
+            if value == option and isinstance(value, bool) == isinstance(option, bool):
+                return option
     raise ValueError(
         f"`{name}` must be one of {', '.join(map(str, options))}. "
         f"Received: {value!r}.{did_you_mean(value, options)}"

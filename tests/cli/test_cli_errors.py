@@ -105,6 +105,6 @@ def test_a_warning_is_one_line(cli, monkeypatch, tmp_path):
     monkeypatch.setattr("petseg.data.source.DataSource.problems", warns)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        code, _, err = cli("data", "--data", tmp_path, "--verify")
+        code, _, err = cli("data", "--data", tmp_path, "--classes", "a,b", "--verify")
     assert code == 1
     assert err == "petseg: warning: --classes are odd.\npetseg: error: --tile is bad.\n"
