@@ -89,6 +89,7 @@ def test_every_family_exports_to_small_numbers(trained, kind, most, pets, tmp_pa
 @pytest.fixture(scope="module")
 def small():
     """A model that is exported in a moment."""
+    keras.utils.set_random_seed(0)
     images = keras.Input((None, None, 3), name="images")
     features = keras.layers.Rescaling(1 / 127.5, -1)(images)
     return keras.Model(images, keras.layers.Conv2D(3, 3, padding="same")(features), name="small")
@@ -201,9 +202,8 @@ def test_a_file_of_another_model_is_refused(kind, pets, small, damage, tmp_path)
     name, quantize = FILES[kind]
 
     def change(_path):
-        kernel = model.layers[-1].kernel.numpy()
-        kernel[0, 0, 0, 0] += 100
-        model.layers[-1].kernel.assign(kernel)
+        # Large enough that every pixel gets the rarest class: the mean IoU tells it, too.
+        model.layers[-1].bias.assign([0.0, 0.0, 1e4])
 
     damage(kind if quantize is None else "litert", change)
     calibration = pets.val if quantize == "int8" else None
