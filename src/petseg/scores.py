@@ -142,8 +142,9 @@ class Evaluation:
         """
         if isinstance(source, str) and source.lstrip().startswith("{"):
             text: str | bytes = source
+            name = source[:80]
         else:
-            text = Path(source).read_bytes()
+            text, name = Path(source).read_bytes(), str(source)
         try:
             record = parse_json(text)
             names = validation.class_names("class_names", record["class_names"])
@@ -157,7 +158,7 @@ class Evaluation:
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 "`source` must be JSON text from `Evaluation.to_json`, or the path of such a file. "
-                f"Received: {str(source)[:80]!r} ({error!r})."
+                f"Received: {name!r} ({error!r})."
             ) from error
 
     def __rich__(self) -> Table:
