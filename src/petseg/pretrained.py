@@ -6,6 +6,7 @@ The weights of an architecture are `weights/<architecture>.npz`. Next to them is
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,7 @@ def load_pretrained(model: keras.Model, folder: Path = FOLDER) -> dict[str, Any]
         OSError: If the file of the weights is missing or was changed.
     """
     card = read_card(model.name, folder)
-    path = folder / f"{model.name}.npz"
-    if not path.is_file() or _digest(path) != card["sha256"]:
-        state = "was changed" if path.is_file() else "is missing"
-        raise OSError(f"The weights file {path} {state}. Install petseg again.")
-    with np.load(path) as file:
-        arrays = [file[name] for name in file.files]
+    arrays = list(read_arrays(model.name, folder).values())
     wanted = [tuple(weight.shape) for weight in model.weights]
     if [array.shape for array in arrays] != wanted:
         raise ValueError(
@@ -81,6 +77,49 @@ def load_pretrained(model: keras.Model, folder: Path = FOLDER) -> dict[str, Any]
         )
     model.set_weights([array.astype("float32") for array in arrays])
     return card
+
+
+def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
+    """Reads a weights file whose SHA-256 is in the card beside it.
+
+    Args:
+        name: Name of both files, without suffix.
+        folder: Their folder.
+
+    Returns:
+        The arrays by name, in the order in which they were written.
+
+    Raises:
+        OSError: If the file is missing or was changed.
+    """
+    path = folder / f"{name}.npz"
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if not path.is_file() or _digest(path) != card["sha256"]:
+        state = "was changed" if path.is_file() else "is missing"
+        raise OSError(f"The weights file {path} {state}. Install petseg again.")
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def write_arrays(
+    name: str, arrays: Mapping[str, np.ndarray], card: dict[str, Any], folder: Path = FOLDER
+) -> None:
+    """Writes a weights file and its card.
+
+    Args:
+        name: Name of both files, without suffix.
+        arrays: The arrays by name.
+        card: JSON types. The SHA-256 of the weights file is added.
+        folder: Their folder.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.npz"
+    with whole_file(path) as part:
+        np.savez_compressed(part, **arrays)
+    write_json(folder / f"{name}.json", {"sha256": _digest(path), **card})
 
 
 def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> None:
@@ -95,12 +134,9 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
     Raises:
         OSError: If a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = half_precision(model.get_weights())
-    path = folder / f"{model.name}.npz"
-    with whole_file(path) as part:
-        np.savez_compressed(part, *arrays)
-    write_json(folder / f"{model.name}.json", {"sha256": _digest(path), **card})
+    names = [f"arr_{index}" for index in range(len(arrays))]  # their order is that of the model
+    write_arrays(model.name, dict(zip(names, arrays, strict=True)), card, folder)
 
 
 def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:

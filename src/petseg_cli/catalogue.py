@@ -47,6 +47,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "pspnet": Architecture("PSPNet: pyramid pooling", "1612.01105"),
     "deeplabv3": Architecture("DeepLabV3: atrous spatial pyramid pooling", "1706.05587"),
     "deeplabv3_plus": Architecture("DeepLabV3+: DeepLabV3 with a decoder", "1802.02611"),
+    "fpn": Architecture("FPN: a feature pyramid, summed at stride 4", "1901.02446"),
+    "linknet": Architecture("LinkNet: skip connections that are added", "1707.03718"),
+    "lraspp": Architecture("LR-ASPP: the light decoder of MobileNetV3", "1905.02244"),
 }
 
 BACKBONES: dict[str, BackboneEntry] = {
@@ -57,6 +60,9 @@ BACKBONES: dict[str, BackboneEntry] = {
     "vgg16": BackboneEntry("VGG16, Simonyan and Zisserman", "1409.1556", 14_714_688),
     "resnet50": BackboneEntry("ResNet50, He et al.", "1512.03385", 23_587_712),
     "efficientnetv2b0": BackboneEntry("EfficientNetV2-B0, Tan and Le", "2104.00298", 5_919_312),
+    "efficientnetlite0": BackboneEntry("EfficientNet-Lite0, Tan and Le", "1905.11946", 2_998_304),
+    "efficientnetlite1": BackboneEntry("EfficientNet-Lite1, Tan and Le", "1905.11946", 3_774_624),
+    "efficientnetlite2": BackboneEntry("EfficientNet-Lite2, Tan and Le", "1905.11946", 4_413_488),
 }
 
 

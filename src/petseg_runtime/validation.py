@@ -40,22 +40,26 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def integer(name: str, value: Any, minimum: int) -> int:
+def integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """Checks an integer.
 
     Args:
         name: The argument's name, for the error.
         value: What was received.
         minimum: The smallest allowed value.
+        maximum: The greatest allowed value, or None.
 
     Returns:
         `value` as an `int`.
 
     Raises:
-        ValueError: If `value` is not an integer of at least `minimum`.
+        ValueError: If `value` is not an integer in that range.
     """
-    if not is_integer(value) or value < minimum:
+    too_large = maximum is not None and is_integer(value) and value > maximum
+    if not is_integer(value) or value < minimum or too_large:
         kind = "a positive integer" if minimum == 1 else f"an integer of {minimum} or more"
+        if maximum is not None:
+            kind = f"an integer from {minimum} to {maximum}"
         raise ValueError(f"`{name}` must be {kind}. Received: {value!r}.")
     return int(value)
 

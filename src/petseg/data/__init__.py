@@ -1,5 +1,6 @@
 """Datasets for training and evaluation: Oxford-IIIT Pet, your own folders, synthetic pets."""
 
+from petseg.data.augmentation import LIGHT, STRONG, Augmentation
 from petseg.data.folder import folder_examples
 from petseg.data.label_checks import LabelWarning
 from petseg.data.loaders import load_folder, load_pets, synthetic_pets
@@ -12,7 +13,10 @@ from petseg.data.verify import Problem, verify_folder, verify_pets
 
 __all__ = [
     "BINARY_CLASSES",
+    "LIGHT",
     "PET_CLASSES",
+    "STRONG",
+    "Augmentation",
     "DataSource",
     "LabelWarning",
     "Problem",

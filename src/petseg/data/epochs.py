@@ -26,7 +26,7 @@ class SeededEpochs:
         prepare: Function of a batch of images, its masks and a seed (two integers) that returns
             what the model is trained on.
         finish: Function of the dataset of batches that adds options and prefetching.
-        augment: Whether `prepare` augments, for the description.
+        augment: How `prepare` augments, as JSON, for the description.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SeededEpochs:
         seed: int,
         prepare: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
         finish: Callable[[tf.data.Dataset], tf.data.Dataset],
-        augment: bool,
+        augment: dict[str, Any] | None,
     ):
         self.examples = examples
         self.batch_size = batch_size

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from petseg.data.augmentation import Augmentation
 from petseg.data.folder import layout_examples
 from petseg.data.folder_layout import UNLABELLED, find_layout
 from petseg.data.label_checks import warn_of_labels
@@ -20,7 +21,7 @@ def load_pets(
     batch_size: int = 16,
     data_dir: str | os.PathLike[str] | None = None,
     binary: bool = False,
-    augment: bool = True,
+    augment: bool | str | Augmentation = True,
     seed: int = 0,
 ) -> Splits:
     """Loads Oxford-IIIT Pet: 7,349 photos of cats and dogs, with masks.
@@ -40,8 +41,9 @@ def load_pets(
             `tensorflow_datasets`, `~/tensorflow_datasets`.
         binary: Whether to merge the border into the pet, which leaves the classes 0 pet and
             1 background.
-        augment: Whether training images and masks are cropped and flipped at random, and the
-            colour of the images jittered.
+        augment: How training images and masks are changed at random. "light" or True crops, flips
+            and jitters colour. "strong" also makes scenes with small, several and partly hidden
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
 
     Returns:
@@ -67,7 +69,7 @@ def load_folder(
     image_size: tuple[int, int] = (224, 224),
     batch_size: int = 16,
     binary: bool = False,
-    augment: bool = True,
+    augment: bool | str | Augmentation = True,
     seed: int = 0,
 ) -> Splits:
     """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
@@ -100,8 +102,9 @@ def load_folder(
             ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
         batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
         binary: Whether to merge the border into the pet. For the official archives only.
-        augment: Whether training images and masks are cropped and flipped at random, and the
-            colour of the images jittered.
+        augment: How training images and masks are changed at random. "light" or True crops, flips
+            and jitters colour. "strong" also makes scenes with small, several and partly hidden
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
 
     Returns:
@@ -139,7 +142,7 @@ def synthetic_pets(
     image_size: tuple[int, int] = (224, 224),
     batch_size: int = 16,
     binary: bool = False,
-    augment: bool = True,
+    augment: bool | str | Augmentation = True,
     seed: int = 0,
 ) -> Splits:
     """Draws cats and dogs on textured backgrounds, with masks: data without a download.
@@ -155,8 +158,9 @@ def synthetic_pets(
         batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
         binary: Whether to merge the border into the pet, which leaves the classes 0 pet and
             1 background.
-        augment: Whether training images and masks are cropped and flipped at random, and the
-            colour of the images jittered.
+        augment: How training images and masks are changed at random. "light" or True crops, flips
+            and jitters colour. "strong" also makes scenes with small, several and partly hidden
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
         seed: Seed of the drawings, of the order of the training examples and of their
             augmentation, 0 or more.
 

@@ -6,11 +6,11 @@ An example is a dict of `image` (uint8, `(H, W, 3)`), `mask` (uint8 classes, `(H
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 
-from petseg.data.augmentation import augment_batch
+from petseg.data.augmentation import Augmentation, augment_batch, find_augmentation
 from petseg.data.epochs import SeededEpochs
 from petseg_runtime import validation
 
@@ -25,7 +25,7 @@ class Batching:
     Attributes:
         image_size: (height, width) in pixels that images and masks are resized to.
         batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
-        augment: Whether training batches are augmented.
+        augment: How training batches are augmented, see `find_augmentation`.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
 
     Raises:
@@ -34,7 +34,7 @@ class Batching:
 
     image_size: tuple[int, int]
     batch_size: int
-    augment: bool
+    augment: bool | str | Augmentation
     seed: int
 
     def __post_init__(self) -> None:
@@ -45,9 +45,17 @@ class Batching:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        find_augmentation(self.augment)
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """What is done to training batches, or None for nothing."""
+        return find_augmentation(self.augment)
 
 
-def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.Dataset:
+def training_batches(
+    examples: tf.data.Dataset, batching: Batching, background: int | None = None
+) -> tf.data.Dataset:
     """Makes training batches: cached, shuffled each epoch and, if wanted, augmented each epoch.
 
     Each iterator over the dataset is another epoch. `petseg.data.epochs.batches_from_epoch` gives
@@ -55,21 +63,30 @@ def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.D
 
     Args:
         examples: Examples of known number, see the description of this module.
-        batching: Size, number and seed of the batches, and whether they are augmented.
+        batching: Size, number and seed of the batches, and how they are augmented.
+        background: The background class, for augmentation that pastes objects.
 
     Returns:
         Batches `(images, masks)`, see the description of this module.
     """
-    scale = CROP_MARGIN if batching.augment else 1.0
+    augmentation = batching.augmentation
+    scale = CROP_MARGIN if augmentation else 1.0
     height, width = batching.image_size
     cached = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
 
     def prepare(
         images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if not batching.augment:
+        if augmentation is None:
             return _to_batch(images, masks)
-        return augment_batch(images, masks, seed=seed, image_size=batching.image_size)
+        return augment_batch(
+            images,
+            masks,
+            seed=seed,
+            image_size=batching.image_size,
+            augmentation=augmentation,
+            background=background,
+        )
 
     return SeededEpochs(
         cached,
@@ -77,7 +94,7 @@ def training_batches(examples: tf.data.Dataset, batching: Batching) -> tf.data.D
         seed=batching.seed,
         prepare=prepare,
         finish=_finished,
-        augment=batching.augment,
+        augment=None if augmentation is None else asdict(augmentation),
     ).dataset()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from petseg.data.augmentation import Augmentation
 from petseg.data.folder import folder_examples
 from petseg.data.folder_layout import checked_class_names, resolve_class_names
 from petseg.data.loaders import load_folder
@@ -81,7 +82,7 @@ class DataSource:
         *,
         image_size: tuple[int, int] = (224, 224),
         batch_size: int = 16,
-        augment: bool = True,
+        augment: bool | str | Augmentation = True,
         seed: int = 0,
     ) -> Splits:
         """Loads the batches of the three splits. "pets" downloads 800 MB unless it is there.
@@ -92,8 +93,9 @@ class DataSource:
             image_size: (height, width) in pixels that images and masks are resized to. The aspect
                 ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
             batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
-            augment: Whether training images and masks are cropped and flipped at random, and the
-                colour of the images jittered.
+            augment: How training images and masks are changed at random. "light" or True crops, flips
+                and jitters colour. "strong" also makes scenes with small, several and partly hidden
+                objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
             seed: Seed of the order of the training examples and of their augmentation, 0 or more.
                 The synthetic pets are the same with every seed.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from petseg.data.pipeline import Batching, evaluation_batches, training_batches
+from petseg_runtime.model_info import background_of
 from petseg_runtime.palette import class_colours
 
 TABLE = """<table>
@@ -106,13 +107,13 @@ def make_splits(
             `(H, W, 3)`), `mask` (uint8 classes, `(H, W, 1)`) and `file_name`.
         class_names: Name of each class, in the order of the labels.
         ignore_class: Label of pixels without a class, or None.
-        batching: Size, number and seed of the batches, and whether training is augmented.
+        batching: Size, number and seed of the batches, and how training is augmented.
 
     Returns:
         The splits. Training and validation images are cached in memory as they are first read.
     """
     return Splits(
-        train=training_batches(examples["train"], batching),
+        train=training_batches(examples["train"], batching, background_of(class_names)),
         val=evaluation_batches(examples["val"], batching, cache=True),
         # Usually read once, so not worth the memory.
         test=evaluation_batches(examples["test"], batching, cache=False),

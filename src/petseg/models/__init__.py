@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from petseg.models import deeplab, fcn, pspnet, segnet, unet
+from petseg.models import deeplab, fcn, fpn, linknet, lraspp, pspnet, segnet, unet
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "unet": unet.unet,
@@ -15,6 +15,9 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "pspnet": pspnet.pspnet,
     "deeplabv3": deeplab.deeplabv3,
     "deeplabv3_plus": deeplab.deeplabv3_plus,
+    "fpn": fpn.fpn,
+    "linknet": linknet.linknet,
+    "lraspp": lraspp.lraspp,
 }
 
 __all__ = ["MODELS"]
