@@ -163,7 +163,10 @@ class _Composer:
             slice(max(0, top), min(mask.shape[0], top + len(cut))),
             slice(max(0, left), min(mask.shape[1], left + len(cut[0]))),
         )
-        of = slice(to[0].start - top, to[0].stop - top), slice(to[1].start - left, to[1].stop - left)
+        of = (
+            slice(to[0].start - top, to[0].stop - top),
+            slice(to[1].start - left, to[1].stop - left),
+        )
         a = alpha[of][..., None]
         image[to] = np.rint(a * cut[of] + (1 - a) * image[to]).astype(np.uint8)
         mask[to] = np.where(labels[of] != BACKGROUND, labels[of], mask[to])

@@ -73,9 +73,7 @@ def efficientnet_lite(
     images = keras.Input(input_shape)
     x = _convolution(images, STEM_FILTERS, 3, 2, "stem")
     x = layers.ReLU(6.0, name="stem_relu")(x)
-    stages = zip(
-        variant.filters, variant.repeats, KERNEL_SIZES, STRIDES, EXPANSIONS, strict=True
-    )
+    stages = zip(variant.filters, variant.repeats, KERNEL_SIZES, STRIDES, EXPANSIONS, strict=True)
     for stage, (filters, repeats, kernel_size, stride, expansion) in enumerate(stages, start=1):
         for block in range(repeats):
             x = _inverted_residual(
