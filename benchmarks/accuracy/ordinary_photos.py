@@ -137,7 +137,10 @@ class _Composer:
         scale = self.rng.uniform(1.2, 2.2)
         part = part.resize((round(scale * part.width), round(scale * part.height)))
         array = np.array(part)
-        padding = [(0, max(0, size - had)) for size, had in zip((height, width), array.shape)]
+        padding = [
+            (0, max(0, size - had))
+            for size, had in zip((height, width), array.shape[:2], strict=True)
+        ]
         return np.pad(array, [*padding, (0, 0)], mode="symmetric")[:height, :width].copy()
 
     def _paste(self, image: np.ndarray, mask: np.ndarray, share: float) -> None:

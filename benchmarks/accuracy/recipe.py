@@ -1,9 +1,9 @@
 """Changes to the training recipe of the benchmark, one at a time.
 
-Trains U-Net on EfficientNet-Lite0 at 128 x 128 on Oxford-IIIT Pet, one epoch with the encoder frozen
-and five of fine-tuning, and records the best mean IoU on the validation split of each stage, and
-that of the last stage's best weights on the photos of `ordinary_photos`. The test split is not
-used. Rows that are in the JSON already are not trained again.
+Trains U-Net on EfficientNet-Lite0 at 128 x 128 on Oxford-IIIT Pet, one epoch with the encoder
+frozen and five of fine-tuning. Records the best mean IoU on the validation split of each stage, and
+that of the best weights on the photos of `ordinary_photos`. The test split is not used. Rows that
+are in the JSON already are not trained again.
 
     python -m benchmarks.accuracy.recipe --data-dir DIR --out docs/results/recipe.json
 """
