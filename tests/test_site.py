@@ -234,7 +234,7 @@ def test_its_masks_are_those_of_python(page, address, name, photos_and_masks, tm
     assert sorted(label.split(",")[0] for label in labels) == pretrained_models()
     page.select_option("#model", next(text for text in labels if text.split(",")[0] == name))
     card = read_card(name)
-    model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
+    model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")
     palette = np.array(class_colours(card["class_names"]))
     page.get_by_text("Mask", exact=True).click()
     for path, image in files(photos_and_masks[0], tmp_path):

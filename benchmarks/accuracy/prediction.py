@@ -20,7 +20,7 @@ import petseg
 from benchmarks.common import Record, argument_parser, seconds_of
 from petseg.data import pet_examples
 from petseg.model_records import update_info
-from petseg.pretrained import read_card
+from petseg.pretrained import find_pretrained, read_card
 from petseg_runtime.predictor import SHORTER_SIDE
 
 PREDICTIONS = 10_000
@@ -116,8 +116,8 @@ def main() -> None:
     parser = argument_parser(__doc__, data_dir="required", seed=False)
     parser.add_argument("--model", default="unet", help='an architecture with weights="pets"')
     args = parser.parse_args()
-    card = read_card(args.model)
-    model = petseg.MODELS[args.model](weights="pets", backbone=card["backbone"])
+    card = read_card(find_pretrained(args.model, None))
+    model = petseg.MODELS[args.model](weights="pets")
     height, width = card["image_size"]
     trained = (height, width)
     # A model whose record has no size sees photos at their own aspect ratio.

@@ -45,7 +45,7 @@ def worst_photos(data_dir: Path | None) -> tuple[dict[str, Any], Figure]:
     card = read_card(best)
     size = tuple(card["image_size"])
     pets = petseg.load_pets(image_size=size, data_dir=data_dir)
-    model = petseg.MODELS[best](backbone=card["backbone"], weights="pets")
+    model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")
     found: list[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = []
     for images, masks in pets.val:
         predicted = petseg.predict(model, images.numpy(), image_size=size)

@@ -50,7 +50,7 @@ def copy_runtime(built: Path) -> None:
 def export_model(name: str, built: Path) -> dict[str, Any]:
     """Exports a pretrained model, and writes its record beside the file."""
     card = read_card(name)
-    model = petseg.MODELS[name](backbone=card["backbone"], weights="pets")
+    model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")
     path = petseg.export(model, built / f"{name}.onnx")
     info = petseg.model_info(model)
     record = {

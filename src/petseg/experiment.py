@@ -25,6 +25,7 @@ from petseg.losses import CrossEntropyDice
 from petseg.mask_grid import prediction_grid, spread_examples
 from petseg.metrics import MeanIoU
 from petseg.models import MODELS
+from petseg.models.arguments import resolve_backbone
 from petseg.plots import plot_history
 from petseg.prediction import predict
 from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
@@ -33,7 +34,16 @@ from petseg.training import Plan
 from petseg_runtime import validation
 from petseg_runtime.json_text import parse_json
 
-__all__ = ["LOSSES", "OPTIMIZERS", "Result", "RunFiles", "Settings", "find_result", "run"]
+__all__ = [
+    "AUGMENT",
+    "LOSSES",
+    "OPTIMIZERS",
+    "Result",
+    "RunFiles",
+    "Settings",
+    "find_result",
+    "run",
+]
 
 OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adamw": keras.optimizers.AdamW,
@@ -43,6 +53,7 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(momentum=0.9),
 }
 CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
+NO_AUGMENTATION, LIGHT, STRONG = AUGMENT = ("none", "light", "strong")
 SECTION = "experiment"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
@@ -54,7 +65,7 @@ class Settings:
 
     Attributes:
         architecture: A key of `petseg.MODELS`.
-        backbone: A key of `petseg.BACKBONES`.
+        backbone: A key of `petseg.BACKBONES`. None becomes the default of the architecture.
         weights: "imagenet" (encoder only), "pets" (whole model), None (random), or a weights file.
         data: "pets", "synthetic", or a folder of images and masks.
         classes: Class names of a folder's masks, in the order of the labels. None for pets.
@@ -67,6 +78,8 @@ class Settings:
         loss: "cross-entropy" or "cross-entropy-dice".
         class_weights: Weight of each class in the loss, or None.
         optimizer: A key of `OPTIMIZERS`.
+        augment: How training images are changed at random: "none", "light" or "strong", see
+            `petseg.load_pets`.
         seed: Seed of the weights, of the order of the images and of their augmentation.
 
     Raises:
@@ -77,7 +90,7 @@ class Settings:
     """
 
     architecture: str
-    backbone: str = "mobilenetv2"
+    backbone: str | None = None
     weights: str | None = "imagenet"
     data: str = "pets"
     classes: tuple[str, ...] | None = None
@@ -90,13 +103,18 @@ class Settings:
     loss: str = CROSS_ENTROPY_DICE
     class_weights: tuple[float, ...] | None = None
     optimizer: str = "adamw"
+    augment: str = LIGHT
     seed: int = 0
 
     def __post_init__(self) -> None:
         check = validation
         checked: dict[str, Any] = {
             "architecture": check.choice("architecture", self.architecture, MODELS),
-            "backbone": check.choice("backbone", self.backbone, BACKBONES),
+            "backbone": check.choice(
+                "backbone",
+                resolve_backbone(self.backbone, self.architecture, self.weights),
+                BACKBONES,
+            ),
             "weights": None if self.weights is None else os.fspath(self.weights),
             "image_size": check.image_size("image_size", self.image_size, SMALLEST_SIZE),
             "batch_size": check.integer("batch_size", self.batch_size, 1),
@@ -105,6 +123,7 @@ class Settings:
             "learning_rate": _two_rates(self.learning_rate),
             "loss": check.choice("loss", self.loss, LOSSES),
             "optimizer": check.choice("optimizer", self.optimizer, OPTIMIZERS),
+            "augment": check.choice("augment", self.augment, AUGMENT),
             "seed": check.integer("seed", self.seed, 0),
         }
         if self.classes is not None:
@@ -287,7 +306,10 @@ def run(
         state.use_settings(SECTION, settings.to_dict())
         keras.utils.set_random_seed(settings.seed)
         splits = source.splits(
-            image_size=settings.image_size, batch_size=settings.batch_size, seed=settings.seed
+            image_size=settings.image_size,
+            batch_size=settings.batch_size,
+            augment=False if settings.augment == NO_AUGMENTATION else settings.augment,
+            seed=settings.seed,
         )
         model = build(settings, splits)
         plan = _plan(settings, model, splits, callbacks, verbose)

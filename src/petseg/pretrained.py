@@ -1,7 +1,7 @@
 """The weights in the package: whole models, trained on Oxford-IIIT Pet.
 
-The weights of an architecture are `weights/<architecture>.npz`. Next to them is their card,
-`weights/<architecture>.json`: the scores, the training settings, the licence and the SHA-256.
+The weights of a model are `weights/<architecture>-<backbone>.npz`. Next to them is their card, a
+JSON file of the same name: the scores, the training settings, the licence and the SHA-256.
 """
 
 import hashlib
@@ -16,67 +16,91 @@ import numpy as np
 from petseg.atomic_files import whole_file, write_json
 
 FOLDER = Path(__file__).parent / "weights"
+PETS = "pets"  # the value of `weights`
+DEFAULT_BACKBONE = "efficientnetlite0"  # its ImageNet weights come with the package
 
 
 def pretrained_models(folder: Path = FOLDER) -> list[str]:
-    """Lists the architectures that have pretrained weights.
+    """Lists the pretrained weights.
 
     Args:
         folder: Folder of the weights. By default the one in the package.
 
     Returns:
-        Keys of `petseg.MODELS`, sorted.
+        Their names, `<architecture>-<backbone>`, sorted.
     """
     return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def find_pretrained(architecture: str, backbone: str | None, folder: Path = FOLDER) -> str:
+    """Finds the pretrained weights of an architecture.
+
+    Args:
+        architecture: Key of `petseg.MODELS`.
+        backbone: Key of `petseg.BACKBONES`, or None for `DEFAULT_BACKBONE`, and for the first of
+            those that have weights where it has none.
+        folder: Folder of the weights. By default the one in the package.
+
+    Returns:
+        A name of `pretrained_models`.
+
+    Raises:
+        ValueError: If there are no such weights.
+    """
+    found = [name.split("-", 1) for name in pretrained_models(folder)]
+    architectures = list(dict.fromkeys(name for name, _ in found))
+    if architecture not in architectures:
+        raise ValueError(
+            "`weights='pets'` must be used with an architecture that has such weights: "
+            f"{', '.join(architectures)}. Received: {architecture!r}. Use `weights='imagenet'`."
+        )
+    backbones = [row for name, row in found if name == architecture]
+    if backbone is None:
+        backbone = DEFAULT_BACKBONE if DEFAULT_BACKBONE in backbones else backbones[0]
+    if backbone not in backbones:
+        raise ValueError(
+            f"`weights='pets'` must be used with `backbone` {' or '.join(map(repr, backbones))} "
+            f"for {architecture}. Received: {backbone!r}. Use `weights='imagenet'`."
+        )
+    return f"{architecture}-{backbone}"
 
 
 def read_card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Reads the card of pretrained weights.
 
     Args:
-        name: Key of `petseg.MODELS`.
+        name: A name of `pretrained_models`.
         folder: Folder of the weights. By default the one in the package.
 
     Returns:
         The card.
-
-    Raises:
-        ValueError: If the architecture has no pretrained weights.
     """
-    if name not in pretrained_models(folder):
-        raise ValueError(
-            "`weights='pets'` must be used with an architecture that has such weights: "
-            f"{', '.join(pretrained_models(folder))}. Received: {name!r}. Use `weights='imagenet'`."
-        )
     card: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return card
 
 
-def load_pretrained(model: keras.Model, folder: Path = FOLDER) -> dict[str, Any]:
+def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> None:
     """Loads pretrained weights into a model.
 
     Args:
-        model: A model of `petseg.MODELS`. Its name tells which weights to load.
+        model: A model of the architecture and the backbone that the weights are for.
+        name: A name of `pretrained_models`.
         folder: Folder of the weights. By default the one in the package.
 
-    Returns:
-        The card of the weights.
-
     Raises:
-        ValueError: If there are no weights for this architecture, or they do not fit the model.
+        ValueError: If the weights do not fit the model.
         OSError: If the file of the weights is missing or was changed.
     """
-    card = read_card(model.name, folder)
-    arrays = list(read_arrays(model.name, folder).values())
+    card = read_card(name, folder)
+    arrays = list(read_arrays(name, folder).values())
     wanted = [tuple(weight.shape) for weight in model.weights]
     if [array.shape for array in arrays] != wanted:
         raise ValueError(
-            f"`weights='pets'` must be used with backbone={card['backbone']!r}, "
-            f"{len(card['class_names'])} classes and the default arguments of {model.name}. "
-            "Received: a model with other weight shapes. Use `weights='imagenet'`."
+            f"`weights='pets'` must be used with {len(card['class_names'])} classes and the "
+            f"default arguments of {model.name}. Received: a model with other weight shapes. "
+            "Use `weights='imagenet'`."
         )
     model.set_weights([array.astype("float32") for array in arrays])
-    return card
 
 
 def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
@@ -126,9 +150,9 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
     """Writes the weights of a model and their card.
 
     Args:
-        model: A model of `petseg.MODELS`, whose name the files get.
-        card: JSON types: the scores, the training settings and the licence. The SHA-256 of the
-            weights is added.
+        model: A model of `petseg.MODELS`.
+        card: JSON types: the architecture and the backbone, which name the files, the scores, the
+            training settings and the licence. The SHA-256 of the weights is added.
         folder: Folder of the weights. By default the one in the package.
 
     Raises:
@@ -136,7 +160,8 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
     """
     arrays = half_precision(model.get_weights())
     names = [f"arr_{index}" for index in range(len(arrays))]  # their order is that of the model
-    write_arrays(model.name, dict(zip(names, arrays, strict=True)), card, folder)
+    name = f"{card['architecture']}-{card['backbone']}"
+    write_arrays(name, dict(zip(names, arrays, strict=True)), card, folder)
 
 
 def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:

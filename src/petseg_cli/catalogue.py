@@ -31,11 +31,13 @@ class BackboneEntry:
         title: Name and authors.
         paper: Its arXiv number.
         parameters: Number of parameters without the classifier.
+        ships: Whether its ImageNet weights come with petseg. Others are downloaded.
     """
 
     title: str
     paper: str
     parameters: int
+    ships: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -60,15 +62,21 @@ BACKBONES: dict[str, BackboneEntry] = {
     "vgg16": BackboneEntry("VGG16, Simonyan and Zisserman", "1409.1556", 14_714_688),
     "resnet50": BackboneEntry("ResNet50, He et al.", "1512.03385", 23_587_712),
     "efficientnetv2b0": BackboneEntry("EfficientNetV2-B0, Tan and Le", "2104.00298", 5_919_312),
-    "efficientnetlite0": BackboneEntry("EfficientNet-Lite0, Tan and Le", "1905.11946", 2_998_304),
-    "efficientnetlite1": BackboneEntry("EfficientNet-Lite1, Tan and Le", "1905.11946", 3_774_624),
-    "efficientnetlite2": BackboneEntry("EfficientNet-Lite2, Tan and Le", "1905.11946", 4_413_488),
+    "efficientnetlite0": BackboneEntry(
+        "EfficientNet-Lite0, Tan and Le", "1905.11946", 2_998_304, True
+    ),
+    "efficientnetlite1": BackboneEntry(
+        "EfficientNet-Lite1, Tan and Le", "1905.11946", 3_774_624, True
+    ),
+    "efficientnetlite2": BackboneEntry(
+        "EfficientNet-Lite2, Tan and Le", "1905.11946", 4_413_488, True
+    ),
 }
 
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """The weights of one architecture that come with petseg, `weights="pets"`.
+    """Weights that come with petseg, `weights="pets"`.
 
     Attributes:
         architecture: Key of `ARCHITECTURES`.
@@ -93,8 +101,9 @@ def pretrained_models() -> list[PretrainedModel]:
     Returns:
         The models, in the order of `ARCHITECTURES`.
     """
-    cards = {path.stem: path for path in _weights_folder().glob("*.json")}
-    return [_read_card(cards[name]) for name in ARCHITECTURES if name in cards]
+    found = [_read_card(path) for path in sorted(_weights_folder().glob("*.json"))]
+    order = list(ARCHITECTURES)
+    return sorted(found, key=lambda row: order.index(row.architecture))
 
 
 def _weights_folder() -> Path:
@@ -110,7 +119,7 @@ def _read_card(path: Path) -> PretrainedModel:
     height, width = card["image_size"]
     weights = path.with_suffix(".npz")
     return PretrainedModel(
-        architecture=path.stem,
+        architecture=card["architecture"],
         backbone=card["backbone"],
         image_size=(height, width),
         mean_iou=card["test"]["mean_iou"],

@@ -148,7 +148,7 @@ def load_model(path: Path | None) -> LoadedModel:
         from petseg_cli.catalogue import pretrained_models
 
         card = next(row for row in pretrained_models() if row.architecture == DEFAULT_ARCHITECTURE)
-        pretrained = petseg.MODELS[DEFAULT_ARCHITECTURE](weights="pets")
+        pretrained = petseg.MODELS[card.architecture](backbone=card.backbone, weights="pets")
         return LoadedModel(pretrained, petseg.model_info(pretrained), DEFAULT_MODEL, card.sha256)
     if path.suffix == ".keras":
         model = _load_keras(path)

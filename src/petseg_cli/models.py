@@ -12,41 +12,42 @@ def models() -> None:
     _print_table(
         "architecture",
         ["", "arXiv"],
-        {name: [row.description, row.paper] for name, row in ARCHITECTURES.items()},
+        [[name, row.description, row.paper] for name, row in ARCHITECTURES.items()],
     )
     _print_table(
         "backbone",
         ["", "arXiv", "parameters"],
-        {
-            name: [row.title, row.paper, f"{row.parameters / 1e6:.1f} M"]
+        [
+            [name, row.title, row.paper, f"{row.parameters / 1e6:.1f} M"]
             for name, row in BACKBONES.items()
-        },
+        ],
     )
     _print_table(
         "pretrained",
         ["backbone", "image size", "mean IoU", "file"],
-        {
-            row.architecture: [
+        [
+            [
+                row.architecture,
                 row.backbone,
                 f"{row.image_size[0]} x {row.image_size[1]}",
                 f"{row.mean_iou:.3f}",
                 f"{row.num_bytes / 1e6:.1f} MB",
             ]
             for row in pretrained_models()
-        },
+        ],
     )
     typer.echo('Pretrained on Oxford-IIIT Pet, scored on its test split: weights="pets".')
 
 
-def _print_table(heading: str, headings: Sequence[str], rows: dict[str, list[str]]) -> None:
+def _print_table(heading: str, headings: Sequence[str], rows: Sequence[list[str]]) -> None:
     """Prints aligned columns: names and texts to the left, columns that hold figures to the right.
 
     Args:
         heading: Heading of the names.
         headings: Heading of each further column.
-        rows: Cells of the further columns, by name.
+        rows: The name and the further cells of each row.
     """
-    lines = [[heading, *headings], *([name, *cells] for name, cells in rows.items())]
+    lines = [[heading, *headings], *rows]
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
     to_right = [headings and column[-1][:1].isdigit() for column in columns]

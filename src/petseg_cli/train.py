@@ -43,10 +43,21 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
+class Augment(StrEnum):
+    """Augmentations of `petseg.experiment`."""
+
+    NONE = "none"
+    LIGHT = "light"
+    STRONG = "strong"
+
+
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An architecture.")],
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
-    backbone: Annotated[str, typer.Option(help="A backbone.")] = "mobilenetv2",
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A backbone. Default: that of the pets weights, or efficientnetlite0."),
+    ] = None,
     weights: Annotated[
         str,
         typer.Option(help="Weights to start from: imagenet, pets, none, or a weights file."),
@@ -74,6 +85,9 @@ def train(
         typer.Option(parser=parse_numbers, metavar="W,W,...", help="A weight for each class."),
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Optimizer.")] = Optimizer.ADAMW,
+    augment: Annotated[
+        Augment, typer.Option(help="How training images are changed at random.")
+    ] = Augment.LIGHT,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")
     ] = 0,
@@ -108,16 +122,19 @@ def train(
         loss=loss.value,
         class_weights=class_weights,
         optimizer=optimizer.value,
+        augment=augment.value,
         seed=seed,
     )
     result = find_result(settings, out)
     if result is None:
         _check(settings, class_names_of(source), out)
         announce_download(source)
-        if settings.weights == "imagenet":
-            megabytes = 4 * BACKBONES[settings.backbone].parameters / 1e6
+        assert settings.backbone is not None  # chosen by the settings
+        entry = BACKBONES[settings.backbone]
+        if settings.weights == "imagenet" and not entry.ships:
+            megabytes = 4 * entry.parameters / 1e6
             warn(
-                f"ImageNet weights of {backbone} ({megabytes:.0f} MB) are downloaded to "
+                f"ImageNet weights of {settings.backbone} ({megabytes:.0f} MB) are downloaded to "
                 "~/.keras/models unless they are there."
             )
         with TrainingDisplay(settings, out, Console(stderr=True)) as display:
@@ -162,17 +179,19 @@ def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> Non
 def _check_pretrained(settings: "Settings", num_classes: int) -> None:
     from petseg.data.oxford_pets import PET_CLASSES
 
-    found = {row.architecture: row for row in pretrained_models()}
-    row = found.get(settings.architecture)
-    if row is None:
+    found: dict[str, list[str]] = {}
+    for row in pretrained_models():
+        found.setdefault(row.architecture, []).append(row.backbone)
+    if settings.architecture not in found:
         raise typer.BadParameter(
             f"pets is for {', '.join(found)}. Received: {settings.architecture}. "
             "Use --weights imagenet.",
             param_hint="--weights",
         )
-    if (settings.backbone, num_classes) != (row.backbone, len(PET_CLASSES)):
+    backbones = found[settings.architecture]
+    if settings.backbone not in backbones or num_classes != len(PET_CLASSES):
         raise typer.BadParameter(
-            f"pets needs --backbone {row.backbone} and {len(PET_CLASSES)} classes. Received: "
-            f"{settings.backbone} and {num_classes} classes. Use --weights imagenet.",
+            f"pets needs --backbone {' or '.join(backbones)} and {len(PET_CLASSES)} classes. "
+            f"Received: {settings.backbone} and {num_classes} classes. Use --weights imagenet.",
             param_hint="--weights",
         )

@@ -46,7 +46,7 @@ def test_the_backbones_are_those_of_the_library():
 
 
 def test_the_pretrained_models_are_those_of_the_package():
-    found = {row.architecture: row for row in pretrained_models()}
+    found = {f"{row.architecture}-{row.backbone}": row for row in pretrained_models()}
     assert set(found) == {path.stem for path in FOLDER.glob("*.json")}
     for name, row in found.items():
         card = read_card(name)

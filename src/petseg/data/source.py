@@ -93,9 +93,10 @@ class DataSource:
             image_size: (height, width) in pixels that images and masks are resized to. The aspect
                 ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
             batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
-            augment: How training images and masks are changed at random. "light" or True crops, flips
-                and jitters colour. "strong" also makes scenes with small, several and partly hidden
-                objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
+            augment: How training images and masks are changed at random. "light" or True crops,
+                flips and jitters colour. "strong" also makes scenes with small, several and partly
+                hidden objects. False changes nothing. A `petseg.data.Augmentation` sets each
+                strength.
             seed: Seed of the order of the training examples and of their augmentation, 0 or more.
                 The synthetic pets are the same with every seed.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from petseg.pretrained import DEFAULT_BACKBONE, PETS, find_pretrained
 from petseg_runtime import validation
 from petseg_runtime.predictor import MIN_SIZE
 
@@ -30,6 +31,27 @@ def image_input(image_shape: Any) -> keras.KerasTensor:
     return keras.Input(
         (*(None if size is None else int(size) for size in shape[:2]), 3), name="images"
     )
+
+
+def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> str:
+    """Returns the backbone that an architecture is built on.
+
+    Args:
+        backbone: What was received: a key of `petseg.BACKBONES`, or None.
+        architecture: Key of `petseg.MODELS`.
+        weights: What was received as `weights`.
+
+    Returns:
+        The backbone. For None, the one that the "pets" weights have, or `DEFAULT_BACKBONE`.
+
+    Raises:
+        ValueError: If `weights` is "pets" and there are no such weights.
+    """
+    if backbone is not None:
+        return backbone
+    if weights == PETS:
+        return find_pretrained(architecture, None).split("-", 1)[1]
+    return DEFAULT_BACKBONE
 
 
 def output_stride(value: Any, allowed: Collection[int]) -> int:

@@ -10,14 +10,13 @@ import keras
 
 from petseg.metrics import MeanIoU
 from petseg.models.layers import SegmentationOutput
-from petseg.pretrained import load_pretrained, read_card
+from petseg.pretrained import PETS, find_pretrained, load_pretrained, read_card
 from petseg_runtime import validation
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
 
 IMAGENET = "imagenet"
-PETS = "pets"
 
 
 def assemble(
@@ -54,7 +53,8 @@ def assemble(
     names: Sequence[str] = tuple(map(str, range(num_classes)))
     licence, image_size = None, None if None in images.shape[1:3] else images.shape[1:3]
     if weights == PETS:
-        card = read_card(architecture)
+        pretrained = find_pretrained(architecture, backbone)
+        card = read_card(pretrained)
         licence, image_size = card["licence"], image_size or card["image_size"]
         names = card["class_names"] if len(card["class_names"]) == num_classes else names
     file = None if weights in (None, IMAGENET, PETS) else _weights_file(weights)
@@ -78,7 +78,7 @@ def assemble(
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
     if weights == PETS:
-        load_pretrained(model)
+        load_pretrained(model, pretrained)
     elif file is not None:
         _load_file(model, file)
     model.compile(

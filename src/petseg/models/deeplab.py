@@ -20,7 +20,7 @@ from petseg_runtime import validation
 def deeplabv3(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -38,7 +38,8 @@ def deeplabv3(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -68,6 +69,7 @@ def deeplabv3(
         >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = arguments.resolve_backbone(backbone, "deeplabv3", weights)
     output_stride = arguments.output_stride(output_stride, (8, 16))
     atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
@@ -93,7 +95,7 @@ def deeplabv3(
 def deeplabv3_plus(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -114,7 +116,8 @@ def deeplabv3_plus(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -146,6 +149,7 @@ def deeplabv3_plus(
         >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = arguments.resolve_backbone(backbone, "deeplabv3_plus", weights)
     output_stride = arguments.output_stride(output_stride, (8, 16))
     atrous_rates = validation.integers("atrous_rates", atrous_rates, at_most=8)
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.arguments import image_input
+from petseg.models.arguments import image_input, resolve_backbone
 from petseg.models.assembly import assemble
 from petseg.models.layers import classify, conv_bn_relu, upsample_like
 from petseg_runtime import validation
@@ -15,7 +15,7 @@ from petseg_runtime import validation
 def fcn32(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -32,7 +32,8 @@ def fcn32(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
@@ -73,7 +74,7 @@ def fcn32(
 def fcn16(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -91,7 +92,8 @@ def fcn16(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
@@ -132,7 +134,7 @@ def fcn16(
 def fcn8(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -151,7 +153,8 @@ def fcn8(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -174,7 +177,7 @@ def fcn8(
     Reference: Long et al., 2015, arXiv:1411.4038.
 
     Example:
-        >>> model = petseg.fcn8(backbone="mobilenet", weights="pets")
+        >>> model = petseg.fcn8(weights="pets")
         >>> mask = petseg.predict(model, "cat.jpg")
     """
     return _fcn(
@@ -194,7 +197,7 @@ def _fcn(
     num_skips: int,
     num_classes: int,
     *,
-    backbone: str,
+    backbone: str | None,
     image_shape: Sequence[int | None],
     weights: str | None,
     class_names: Sequence[str] | None,
@@ -204,6 +207,8 @@ def _fcn(
 ) -> keras.Model:
     """Adds the scores of the coarsest features and of the next `num_skips` finer ones."""
     num_classes = validation.integer("num_classes", num_classes, 2)
+    architecture = f"fcn{32 // 2**num_skips}"
+    backbone = resolve_backbone(backbone, architecture, weights)
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
     dropout = validation.fraction("dropout", dropout)
     images = image_input(image_shape)
@@ -218,7 +223,7 @@ def _fcn(
     return assemble(
         images,
         scores,
-        architecture=f"fcn{32 // 2**num_skips}",
+        architecture=architecture,
         backbone=backbone,
         weights=weights,
         class_names=class_names,

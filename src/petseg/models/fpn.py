@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from petseg.backbones import encode
-from petseg.models.arguments import image_input
+from petseg.models.arguments import image_input, resolve_backbone
 from petseg.models.assembly import assemble
 from petseg.models.layers import classify, conv_bn_relu, upsample_like
 from petseg_runtime import validation
@@ -15,7 +15,7 @@ from petseg_runtime import validation
 def fpn(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -34,7 +34,8 @@ def fpn(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -60,6 +61,7 @@ def fpn(
         >>> model = petseg.fpn(5, class_names=("road", "car", "tree", "house", "sky"))
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = resolve_backbone(backbone, "fpn", weights)
     pyramid_filters = validation.integer("pyramid_filters", pyramid_filters, 1)
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
     images = image_input(image_shape)

@@ -15,7 +15,7 @@ from petseg_runtime import validation
 def lraspp(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -33,7 +33,8 @@ def lraspp(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -59,6 +60,7 @@ def lraspp(
         >>> model = petseg.lraspp(5, class_names=("road", "car", "tree", "house", "sky"))
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = arguments.resolve_backbone(backbone, "lraspp", weights)
     output_stride = arguments.output_stride(output_stride, (8, 16))
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)
     images = arguments.image_input(image_shape)

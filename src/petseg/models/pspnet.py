@@ -15,7 +15,7 @@ from petseg_runtime import validation
 def pspnet(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -35,7 +35,8 @@ def pspnet(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -65,6 +66,7 @@ def pspnet(
         >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = arguments.resolve_backbone(backbone, "pspnet", weights)
     output_stride = arguments.output_stride(output_stride, (8, 16))
     bin_sizes = validation.integers("bin_sizes", bin_sizes, at_most=8)
     decoder_filters = validation.integer("decoder_filters", decoder_filters, 1)

@@ -19,7 +19,7 @@ from petseg_runtime import validation
 def segnet(
     num_classes: int = 3,
     *,
-    backbone: str = "mobilenetv2",
+    backbone: str | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -38,7 +38,8 @@ def segnet(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
+            are used, else "efficientnetlite0".
         image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
             of any size.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
@@ -64,6 +65,7 @@ def segnet(
         >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
+    backbone = arguments.resolve_backbone(backbone, "segnet", weights)
     output_stride = arguments.output_stride(output_stride, (2, 4, 8))
     images = arguments.image_input(image_shape)
     *finer, x = encode(images, backbone, weights, output_stride=16)
