@@ -32,8 +32,10 @@ from petseg.atomic_files import whole_file, write_json
 from petseg.comparison import comparison_table
 from petseg.experiment import RunFiles, Settings
 from petseg.mask_grid import prediction_grid, spread_examples
+from petseg.pretrained import DEFAULT_BACKBONE
 
 IMAGENET = "imagenet"
+AUGMENT = "strong"  # see docs/results/recipe.json
 GRID_PHOTOS = 8
 LATENCY_ROUNDS = 15
 SYNTHETIC: dict[str, Any] = {"image_size": (64, 64), "frozen_epochs": 1, "epochs": 4}
@@ -74,31 +76,38 @@ class Row:
         return f"{self.architecture}-{self.backbone}-{self.start}"
 
 
-# Rows start from a backbone trained on ImageNet, or from the weights of the same model at another
-# size, which takes far fewer epochs. The lower learning rate loses less of what was learned at the
-# other size. unet 224, fcn8 128, pspnet 192, segnet 128 and deeplabv3 128 have the architecture and
-# size of the notebook project that preceded this package.
-ROWS = {
-    row.name: row
-    for row in (
-        Row("unet", "mobilenetv2", 128, IMAGENET, 3, 24, 3e-4),
-        Row("unet", "mobilenetv2", 224, IMAGENET, 3, 24, 3e-4),
-        Row("unet", "mobilenetv2", 320, 224, 1, 8, 1e-4),
-        Row("fcn8", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
-        Row("fcn8", "mobilenet", 224, 128, 1, 8, 3e-4),
-        Row("segnet", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
-        Row("segnet", "mobilenetv2", 224, 128, 1, 8, 3e-4),
-        Row("deeplabv3", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
-        Row("deeplabv3", "mobilenetv2", 224, 128, 1, 8, 3e-4),
-        Row("deeplabv3_plus", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
-        Row("deeplabv3_plus", "mobilenetv2", 224, 128, 1, 8, 3e-4),
-        Row("pspnet", "mobilenetv2", 128, IMAGENET, 3, 12, 3e-4),
-        Row("pspnet", "mobilenetv2", 224, 128, 1, 8, 3e-4),
-        Row("pspnet", "mobilenetv2", 192, 224, 1, 8, 1e-4),
-        Row("fcn16", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
-        Row("fcn32", "mobilenet", 128, IMAGENET, 3, 12, 3e-4),
-    )
-}
+# The rows of the notebook project that preceded this package: architecture, backbone and size.
+ORIGINAL = (
+    ("unet", "mobilenetv2", 224),
+    ("fcn8", "mobilenet", 128),
+    ("pspnet", "mobilenetv2", 192),
+    ("segnet", "mobilenetv2", 128),
+    ("deeplabv3", "mobilenetv2", 128),
+)
+LARGEST = ("unet", "efficientnetlite2", 320)
+
+# Frozen and thawed epochs, and the peak rate of the latter. A row starts from ImageNet at 128, and
+# from the weights of the same model at the size before it at 192, 224 and 320. The same for all
+# rows of a size.
+STAGES = {128: (3, 12, 3e-4), 192: (1, 8, 3e-4), 224: (1, 8, 3e-4), 320: (1, 6, 1e-4)}
+BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
+
+
+def _rows() -> dict[str, Row]:
+    """All rows: every architecture on the default backbone, the original ones, the largest."""
+    wanted = [(architecture, DEFAULT_BACKBONE, 224) for architecture in petseg.MODELS]
+    rows: dict[str, Row] = {}
+    for architecture, backbone, size in (*wanted, *ORIGINAL, LARGEST):
+        chain: list[Row] = []
+        start: int | str = size
+        while isinstance(start, int):
+            chain.append(Row(architecture, backbone, start, BEFORE[start], *STAGES[start]))
+            start = BEFORE[start]
+        rows.update((row.name, row) for row in reversed(chain))
+    return rows
+
+
+ROWS = _rows()
 
 
 def with_starts(names: list[str]) -> list[Row]:
@@ -148,6 +157,7 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
         weights=weights,
         data=data,
         learning_rate=(1e-3, row.rate),
+        augment=AUGMENT,
         seed=seed,
         **values,
     )

@@ -1,0 +1,144 @@
+"""Scores photo by photo: what a row of the benchmark needs beside its one confusion matrix.
+
+For every complete row of a folder, on the test split: a 95% interval by bootstrap over photos, the
+IoU with the border counted as pet, and the scores without the photos that have a near-duplicate in
+the training split (`label_agreement`). On composed photos (`ordinary_photos`): the mean IoU. Rows
+that have their scores already are left alone.
+
+    python -m benchmarks.accuracy.photo_scores runs/benchmark --data-dir DIR
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import petseg
+from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
+from benchmarks.common import RESULTS
+from petseg.atomic_files import write_json
+from petseg.data import pet_examples
+from petseg.evaluation import class_masks
+from petseg.experiment import Result, RunFiles
+
+FILE = "photo_scores.json"
+RESAMPLES = 2000
+INTERVAL = (2.5, 97.5)  # percentiles
+MERGED = np.array([[1, 0], [0, 1], [1, 0]])  # pet, background and border to pet and background
+
+
+def photo_confusions(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray:
+    """Counts the pixels of each photo by true and predicted class.
+
+    Args:
+        model: A model that returns logits.
+        dataset: Batches of images and masks.
+
+    Returns:
+        int64 `(N, C, C)`: true class (row) and predicted class (column).
+    """
+    found = []
+    for images, masks in dataset.as_numpy_iterator():
+        logits = np.asarray(model.predict_on_batch(images))
+        truth = class_masks(masks, logits.shape, None)
+        classes = logits.shape[-1]
+        pairs = truth * classes + logits.argmax(-1)
+        found += [np.bincount(p.ravel(), minlength=classes**2).reshape(classes, -1) for p in pairs]
+    return np.stack(found)
+
+
+def mean_ious(confusions: np.ndarray) -> np.ndarray:
+    """Computes the mean IoU of confusion matrices.
+
+    Args:
+        confusions: `(..., C, C)`.
+
+    Returns:
+        `(...)`.
+    """
+    right = np.diagonal(confusions, axis1=-2, axis2=-1)
+    return (right / (confusions.sum(-1) + confusions.sum(-2) - right)).mean(-1)
+
+
+def interval(confusions: np.ndarray, seed: int = 0) -> list[float]:
+    """Bootstraps the mean IoU over photos.
+
+    Args:
+        confusions: `(N, C, C)`, a matrix for each photo.
+        seed: Seed of the resampling.
+
+    Returns:
+        Ends of the 95% interval.
+    """
+    count = len(confusions)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    sums = (draws @ confusions.reshape(count, -1)).reshape(RESAMPLES, *confusions.shape[1:])
+    return [round(float(end), 4) for end in np.percentile(mean_ious(sums), INTERVAL)]
+
+
+def scores(confusions: np.ndarray) -> dict[str, Any]:
+    """Summarizes the confusion matrices of photos.
+
+    Args:
+        confusions: `(N, 3, 3)`.
+
+    Returns:
+        JSON types.
+    """
+    total = confusions.sum(0)
+    binary = MERGED.T @ total @ MERGED
+    right = np.diagonal(binary)
+    return {
+        "photos": len(confusions),
+        "mean_iou": round(float(mean_ious(total)), 4),
+        "interval": interval(confusions),
+        "pixel_accuracy": round(float(np.trace(total) / total.sum()), 4),
+        "binary_iou": round(float(right[0] / (binary[0].sum() + binary[:, 0].sum() - right[0])), 4),
+    }
+
+
+def score_row(folder: Path, data_dir: Path | None) -> dict[str, Any]:
+    """Scores the model of one row.
+
+    Args:
+        folder: Folder of a complete run.
+        data_dir: Folder of `tensorflow_datasets`.
+
+    Returns:
+        JSON types.
+    """
+    settings = Result.load(folder).settings
+    model = keras.models.load_model(RunFiles(folder).model)
+    size = settings.image_size
+    test = photo_confusions(model, petseg.load_pets(image_size=size, data_dir=data_dir).test)
+    names = [e["file_name"].decode() for e in pet_examples(data_dir)["test"].as_numpy_iterator()]
+    pairs = json.loads((RESULTS / "label_agreement.json").read_text(encoding="utf-8"))["pairs"]
+    seen = {pair["test"] for pair in pairs if pair["crosses"]}
+    kept = np.array([name not in seen for name in names])
+    composed = photo_confusions(model, batches(scenes(data_dir), size))
+    return {
+        "test": scores(test),
+        "test_without_duplicates": scores(test[kept]),
+        "ordinary": {**scores(composed), "seed": SEED},
+    }
+
+
+def main() -> None:
+    """Scores the rows that have no scores yet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="folder that the benchmark wrote")
+    parser.add_argument("--data-dir", type=Path)
+    args = parser.parse_args()
+    for result in sorted(args.folder.glob("*/result.json")):
+        path = result.with_name(FILE)
+        if not path.exists():
+            write_json(path, score_row(path.parent, args.data_dir))
+            print(path.parent.name, path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
