@@ -34,7 +34,7 @@ RESULT = Path(__file__).parents[2] / "docs" / "results" / "robustness.json"
 FILES = 10_500
 INTERRUPTIONS = {
     "kill": {
-        "predict": 360,
+        "predict": 600,
         "train": 26,
         "export onnx": 52,
         "export litert": 24,

@@ -181,7 +181,7 @@ def _injections(campaign: Campaign, points: int) -> list[Injection]:
         if campaign.kind == "full":
             every.append(Injection("count", file_size=int(10 ** rng.uniform(0, 5))))
         else:
-            every.append(Injection("kill later", k, delay=rng.uniform(0, 0.3)))
+            every.append(Injection("kill later", k, delay=10 ** rng.uniform(-5, -1.5)))
     return every[campaign.skip :][: campaign.count]
 
 
