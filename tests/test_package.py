@@ -26,7 +26,7 @@ PACKAGES = ("petseg", "petseg_cli", "petseg_runtime")
 # one part. The test prints this table as it would be.
 IMPORTS = """
 petseg.atomic_files:
-petseg.backbones: petseg.dilation petseg.normalization petseg_runtime
+petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.normalization petseg_runtime
 petseg.boundary_f1: petseg_runtime
 petseg.checkpoint: petseg.atomic_files petseg.run_lock petseg.run_state
 petseg.comparison: petseg.scores
@@ -34,6 +34,7 @@ petseg.compilation:
 petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
 petseg.dilation:
+petseg.efficientnet_lite: petseg.pretrained
 petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.model_records petseg.scores petseg_runtime

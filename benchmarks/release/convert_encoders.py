@@ -152,8 +152,8 @@ def convert(name: str, python: Path, data_dir: Path) -> dict[str, Any]:
     batches = photos(name, data_dir)
     with tempfile.TemporaryDirectory() as folder:
         images, result = Path(folder) / "images.npz", Path(folder) / "result.npz"
-        np.savez(images, **batches)
-        script = Path(__file__).with_name("torch_efficientnet_lite.py")
+        np.savez(images, allow_pickle=False, **batches)
+        script = Path(__file__).with_name("peers") / "torch_efficientnet_lite.py"
         subprocess.run([python, script, name, images, result], check=True)
         with np.load(result) as file:
             found = dict(file)

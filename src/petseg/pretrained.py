@@ -142,7 +142,7 @@ def write_arrays(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.npz"
     with whole_file(path) as part:
-        np.savez_compressed(part, **arrays)
+        np.savez_compressed(part, allow_pickle=False, **arrays)
     write_json(folder / f"{name}.json", {"sha256": _digest(path), **card})
 
 

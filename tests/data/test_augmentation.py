@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.data.augmentation import augment_batch, jitter_colour, random_boxes
+from petseg.data.batch_augmentation import augment_batch
+from petseg.data.transforms import jitter_colour, random_boxes
 
 
 def test_same_seed_same_batch():

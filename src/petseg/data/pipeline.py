@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 
-from petseg.data.augmentation import Augmentation, augment_batch, find_augmentation
+from petseg.data.augmentation import Augmentation, find_augmentation
+from petseg.data.batch_augmentation import augment_batch
 from petseg.data.epochs import SeededEpochs
 from petseg_runtime import validation
 

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 PASTED_SIZE = (0.2, 0.65)  # of a pasted photo, as a share of the frame's sides
 MOST_PASTED = 6
-MOSAIC_SIDES = (2, 3)
 MOSAIC_3X3 = 0.3  # share of mosaics that are 3x3
 
 
