@@ -618,6 +618,18 @@ CHANGES = {
         tiny_model,
         lambda: petseg.synthetic_pets(24, image_size=SIZE, batch_size=4),
     ),
+    "augmentation": (
+        r"'augment': \{.*'mosaic': 0\.0.*'augment': \{.*'mosaic': 0\.25",
+        {},
+        tiny_model,
+        lambda: petseg.synthetic_pets(24, image_size=SIZE, batch_size=8, augment="strong"),
+    ),
+    "no augmentation": (
+        r"'augment': \{.*'augment': None",
+        {},
+        tiny_model,
+        lambda: petseg.synthetic_pets(24, image_size=SIZE, batch_size=8, augment=False),
+    ),
     "image size": (
         "16, 16",
         {},

@@ -1,22 +1,138 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import petseg
+from petseg.data import LIGHT, STRONG, Augmentation
+from petseg.data.augmentation import find_augmentation
 from petseg.data.batch_augmentation import augment_batch
-from petseg.data.transforms import jitter_colour, random_boxes
+
+BACKGROUND = 1
+EVERYTHING = Augmentation(mosaic=0.4, paste=0.5, occlusion=0.5, elastic=2.0, blur=0.5, noise=0.5)
 
 
-def test_same_seed_same_batch():
+def random_batch(count=6, size=(40, 40)):
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (6, 40, 40, 3), np.uint8)
-    masks = rng.integers(0, 3, (6, 40, 40, 1), np.uint8)
-    one, same, other = (
-        augment_batch(images, masks, seed=seed, image_size=(32, 32))
-        for seed in ((5, 6), (5, 6), (5, 7))
+    images = rng.integers(0, 256, (count, *size, 3), np.uint8)
+    return images, rng.integers(0, 3, (count, *size, 1), np.uint8)
+
+
+def augmented(batch, seed, augmentation=EVERYTHING, background=BACKGROUND):
+    found = augment_batch(
+        *batch, seed=seed, image_size=(32, 32), augmentation=augmentation, background=background
     )
+    return [np.array(part) for part in found]
+
+
+@pytest.mark.parametrize("augmentation", [LIGHT, STRONG, EVERYTHING])
+def test_same_seed_same_batch(augmentation):
+    batch = random_batch()
+    one, same, other = (augmented(batch, seed, augmentation) for seed in ((5, 6), (5, 6), (5, 7)))
     for first, second, third in zip(one, same, other, strict=True):
         np.testing.assert_array_equal(first, second)
         assert not np.array_equal(first, third)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (True, LIGHT),
+            (np.True_, LIGHT),
+            ("light", LIGHT),
+            ("strong", STRONG),
+            (False, None),
+            (EVERYTHING, EVERYTHING),
+        ],
+    )
+    def test_what_augment_can_be(self, value, expected):
+        assert find_augmentation(value) == expected
+
+    @pytest.mark.parametrize("value", [None, 0, 1, 1.0, "none", "Light", ["strong"], {"paste": 1}])
+    def test_anything_else_is_refused(self, value):
+        message = (
+            r"`augment` must be True, False, 'light', 'strong' or a `petseg\.data\.Augmentation`\. "
+            "Received: "
+        )
+        with pytest.raises(ValueError, match=message):
+            petseg.synthetic_pets(3, image_size=(8, 8), augment=value)
+
+    def test_a_similar_name_is_suggested(self):
+        with pytest.raises(ValueError, match=r"Received: 'string'\. Did you mean 'strong'\?"):
+            find_augmentation("string")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("brightness", -0.1, r"a number in \[0, 1\]"),
+            ("mosaic", 1.1, r"a number in \[0, 1\]"),
+            ("paste", True, r"a number in \[0, 1\]"),
+            ("occlusion", "0.5", r"a number in \[0, 1\]"),
+            ("blur", None, r"a number in \[0, 1\]"),
+            ("noise", float("nan"), r"a number in \[0, 1\]"),
+            ("elastic", -1, "a number of pixels of 0 or more"),
+            ("elastic", float("inf"), "a number of pixels of 0 or more"),
+            ("contrast", 0.8, "two numbers of 0 or more, the least and the greatest factor"),
+            ("contrast", (1.2, 0.8), "two numbers of 0 or more"),
+            ("saturation", (-0.1, 1.0), "two numbers of 0 or more"),
+            ("saturation", (0.5, 1.0, 1.5), "two numbers of 0 or more"),
+            ("saturation", "ab", "two numbers of 0 or more"),
+        ],
+    )
+    def test_bad_strengths_are_refused(self, name, value, expected):
+        with pytest.raises(ValueError, match=f"`{name}` must be {expected}.*Received: "):
+            Augmentation(**{name: value})
+
+    def test_a_batch_becomes_mosaics_or_gets_objects(self):
+        message = r"`mosaic` and `paste` must add up to at most 1.*Received: 0\.6 and 0\.5"
+        with pytest.raises(ValueError, match=message):
+            Augmentation(mosaic=0.6, paste=0.5)
+
+    def test_numbers_of_numpy_are_numbers(self):
+        found = Augmentation(paste=np.float32(0.5), elastic=np.int64(2), contrast=[1, np.int64(2)])
+        assert found == Augmentation(paste=0.5, elastic=2.0, contrast=(1.0, 2.0))
+        assert json.loads(json.dumps(dataclasses.asdict(found)))["contrast"] == [1.0, 2.0]
+
+
+class TestScenes:
+    def test_without_a_background_class_nothing_is_pasted_and_nothing_occluded(self):
+        batch = random_batch()
+        for seed in range(3):
+            found = augmented(batch, (seed, 0), Augmentation(paste=1.0, occlusion=1.0), None)
+            for one, other in zip(found, augmented(batch, (seed, 0), LIGHT), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+    @pytest.mark.parametrize("name", ["mosaic", "paste", "occlusion", "elastic"])
+    def test_each_changes_labels_on_its_own(self, name):
+        batch = random_batch()
+        found = augmented(batch, (0, 0), Augmentation(**{name: 1.0}))
+        assert not np.array_equal(found[1], augmented(batch, (0, 0), LIGHT)[1])
+
+    @pytest.mark.parametrize("name", ["mosaic", "paste"])
+    def test_probability_is_that_of_a_batch(self, name):
+        batch = random_batch(2, (12, 12))
+        augmentation = Augmentation(**{name: 0.3})
+        changed = [
+            not np.array_equal(
+                augmented(batch, (seed, 0), augmentation)[1],
+                augmented(batch, (seed, 0), LIGHT)[1],
+            )
+            for seed in range(120)
+        ]
+        assert 0.18 < np.mean(changed) < 0.42
+
+    def test_the_loader_finds_the_background_by_its_name(self):
+        pets = petseg.synthetic_pets(
+            9, image_size=(32, 48), batch_size=6, augment=Augmentation(occlusion=1.0)
+        )
+        plain = petseg.synthetic_pets(9, image_size=(32, 48), batch_size=6)
+        (_, masks), (_, plain_masks) = next(iter(pets.train)), next(iter(plain.train))
+        changed = np.array(masks != plain_masks)
+        assert changed.any()
+        assert set(np.array(masks)[changed]) == {pets.class_names.index("background")}
 
 
 class TestAugment:
@@ -62,41 +178,22 @@ class TestAugment:
         flipped = np.mean(moved[:, 0, 0, 0] > moved[:, 0, -1, 0])
         assert flipped == pytest.approx(0.5, abs=0.07)
 
-    def test_same_eagerly_and_in_tf_data(self):
-        rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (6, 40, 40, 3), np.uint8)
-        masks = rng.integers(0, 3, (6, 40, 40, 1), np.uint8)
-        eager = augment_batch(images, masks, seed=(5, 6), image_size=(32, 32))
-        dataset = tf.data.Dataset.from_tensors((images, masks)).map(
-            lambda images, masks: augment_batch(images, masks, seed=(5, 6), image_size=(32, 32))
+    @pytest.mark.parametrize("augmentation", [LIGHT, EVERYTHING])
+    def test_same_eagerly_and_in_tf_data(self, augmentation):
+        batch = random_batch()
+        seeds = [(5, number) for number in range(8)]
+        dataset = tf.data.Dataset.from_tensor_slices(seeds).map(
+            lambda seed: augment_batch(
+                *batch,
+                seed=seed,
+                image_size=(32, 32),
+                augmentation=augmentation,
+                background=BACKGROUND,
+            )
         )
-        mapped = next(dataset.as_numpy_iterator())
-        np.testing.assert_array_equal(eager[1], mapped[1])
-        np.testing.assert_allclose(eager[0], mapped[0], atol=1e-3)
+        for seed, mapped in zip(seeds, dataset.as_numpy_iterator(), strict=True):
+            eager = augmented(batch, seed, augmentation)
+            np.testing.assert_array_equal(eager[1], mapped[1])
+            np.testing.assert_allclose(eager[0], mapped[0], atol=1e-3)
         assert dataset.element_spec[0].shape[1:] == (32, 32, 3)
-
-    def test_boxes_by_hand(self):
-        # Area 0.5 and aspect ratio 3/4: height sqrt(2/3), width sqrt(3/8), in the lower right.
-        boxes = random_boxes(*(tf.constant([x]) for x in (0.0, 0.0, 1.0, 1.0, 0.9)))
-        expected = [1 - (2 / 3) ** 0.5, 1 - (3 / 8) ** 0.5, 1, 1]
-        np.testing.assert_allclose(boxes[0], expected, atol=2e-5)
-        flipped = random_boxes(*(tf.constant([x]) for x in (0.0, 0.0, 1.0, 1.0, 0.1)))
-        np.testing.assert_allclose(flipped[0], np.take(expected, [0, 3, 2, 1]), atol=2e-5)
-
-    def test_boxes_keep_half_of_the_image(self):
-        boxes = random_boxes(*tf.random.stateless_uniform((5, 2000), (0, 0)))
-        y1, x1, y2, x2 = np.transpose(boxes)
-        areas = (y2 - y1) * abs(x2 - x1)
-        assert 0.49 < areas.min() < 0.52
-        assert 0.95 < areas.max() <= 1
-        assert boxes.numpy().min() > 0
-        assert boxes.numpy().max() < 1
-
-    def test_colour_by_hand(self):
-        images = tf.constant([[[[200.0, 100.0, 50.0]]]] * 2)
-        draws = tf.constant([0.5, 1.0])  # the first leaves all as it is
-        unchanged, changed = jitter_colour(images, draws, draws, draws)
-        np.testing.assert_allclose(unchanged, images[0], atol=1e-3)
-        # Its grey is 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2; saturation 1.3 gives
-        # (222.74, 92.74, 27.74); contrast 1.2 and brightness 25.5 give 1.2 x - 25.5 + 25.5.
-        np.testing.assert_allclose(changed[0, 0], [255.0, 111.288, 33.288], atol=1e-3)
+        assert dataset.element_spec[1].shape[1:] == (32, 32, 1)
