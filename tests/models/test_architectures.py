@@ -33,6 +33,9 @@ ARGUMENTS = {
     "pspnet": {"output_stride": 16, "bin_sizes": [1, 3], "decoder_filters": 8, "dropout": 0.25},
     "deeplabv3": ASPP,
     "deeplabv3_plus": {**ASPP, "low_level_filters": 6},
+    "fpn": {"pyramid_filters": 8, "decoder_filters": 6},
+    "linknet": {"decoder_steps": 4, "reduction": 8},
+    "lraspp": {"output_stride": 8, "decoder_filters": 8},
 }
 
 
@@ -223,7 +226,7 @@ def test_booleans_are_refused_as_numbers(architecture, flag):
         ({"num_classes": 1}, r"`num_classes` must be an integer of 2 or more\. Received: 1\."),
         ({"num_classes": "3"}, "`num_classes`"),
         ({"backbone": "mobilenet_v2"}, "Did you mean 'mobilenetv2'"),
-        ({"backbone": None}, "`backbone` must be one of mobilenet, "),
+        ({"backbone": 3}, "`backbone` must be one of mobilenet, "),
         ({"image_shape": (31, 64, 3)}, r"at least 32\. Received: \(31, 64, 3\)\."),
         ({"image_shape": (64, 64)}, "`image_shape`"),
         ({"image_shape": (64, 64, 4)}, "`image_shape`"),
@@ -256,6 +259,17 @@ def test_bad_arguments_are_refused(architecture, arguments, message):
         ("deeplabv3", {"atrous_rates": ()}, "`atrous_rates`"),
         ("deeplabv3", {"output_stride": 32}, "`output_stride` must be 8 or 16. Received: 32."),
         ("deeplabv3_plus", {"low_level_filters": -1}, "`low_level_filters`"),
+        ("fpn", {"pyramid_filters": 0}, "`pyramid_filters` must be a positive integer"),
+        ("fpn", {"decoder_filters": 1.5}, "`decoder_filters` must be a positive integer"),
+        (
+            "linknet",
+            {"decoder_steps": 5},
+            r"`decoder_steps` must be an integer from 1 to 4\. Received: 5\.",
+        ),
+        ("linknet", {"decoder_steps": 0}, "`decoder_steps` must be an integer from 1 to 4"),
+        ("linknet", {"reduction": 0}, "`reduction` must be a positive integer"),
+        ("lraspp", {"output_stride": 32}, "`output_stride` must be 8 or 16. Received: 32."),
+        ("lraspp", {"decoder_filters": "8"}, "`decoder_filters` must be a positive integer"),
     ],
 )
 def test_bad_architecture_arguments_are_refused(architecture, arguments, message):
