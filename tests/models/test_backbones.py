@@ -18,9 +18,10 @@ def test_taps_are_at_their_strides(backbone):
 @pytest.mark.parametrize(
     ("output_stride", "strides"), [(32, STRIDES), (16, STRIDES[:4]), (8, (2, 4, 8, 8))]
 )
-def test_output_stride_limits_the_features(output_stride, strides):
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "efficientnetlite0"])
+def test_output_stride_limits_the_features(backbone, output_stride, strides):
     images = keras.Input((96, 128, 3))
-    features = encode(images, "mobilenetv2", None, output_stride)
+    features = encode(images, backbone, None, output_stride)
     assert [feature.shape[1:3] for feature in features] == [(96 // s, 128 // s) for s in strides]
 
 
@@ -51,6 +52,7 @@ def test_failed_download_says_what_to_do(monkeypatch):
     ("backbone", "white", "black"),
     [
         ("mobilenetv2", (1.0, 1.0, 1.0), (-1.0, -1.0, -1.0)),
+        ("efficientnetlite0", (1.0, 1.0, 1.0), (-127 / 128, -127 / 128, -127 / 128)),
         # BGR minus the ImageNet mean.
         ("resnet50", (255 - 103.939, 255 - 116.779, 255 - 123.68), (-103.939, -116.779, -123.68)),
         (

@@ -7,6 +7,7 @@ from keras import layers
 
 from petseg.backbones import build_encoder
 from petseg.dilation import dilate
+from petseg.efficientnet_lite import VARIANTS
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -26,7 +27,7 @@ def normalized_encoder(backbone):
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
-@pytest.mark.parametrize("backbone", ["mobilenet", "mobilenetv2", "resnet50"])
+@pytest.mark.parametrize("backbone", ["mobilenet", "mobilenetv2", "resnet50", *VARIANTS])
 def test_dilated_features_equal_strided_ones_on_the_grid(backbone, output_stride):
     encoder = normalized_encoder(backbone)
     strided = encoder(random_images())
