@@ -14,8 +14,17 @@ import petseg
 from petseg.exporting import export
 from petseg_runtime.formats import FORMATS
 
-# One model of each family; the small decoders of DeepLabV3+ and FCN-16 and 32 are parts of these.
-FAMILIES = ("unet", "fcn8", "segnet", "pspnet", "deeplabv3_plus")
+# One model of each family, by its backbone; DeepLabV3 and FCN-16 and 32 are parts of these.
+FAMILIES = {
+    "unet": "mobilenet",
+    "fcn8": "mobilenet",
+    "segnet": "mobilenet",
+    "pspnet": "mobilenet",
+    "deeplabv3_plus": "mobilenet",
+    "fpn": "mobilenet",
+    "linknet": "mobilenet",
+    "lraspp": "efficientnetlite0",
+}
 FILES = {
     "saved_model": ("saved", None),
     "onnx": ("model.onnx", None),
@@ -42,8 +51,10 @@ def photos(*size):
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(request, pets):
     """A model of each family that has learned something, its logits, and its scores."""
-    factory = petseg.MODELS[request.param]
-    model = factory(backbone="mobilenet", weights=None, class_names=pets.class_names)
+    architecture, backbone = request.param, FAMILIES[request.param]
+    model = petseg.MODELS[architecture](
+        backbone=backbone, weights=None, class_names=pets.class_names
+    )
     petseg.finetune(model, pets.train, pets.val, frozen_epochs=0, epochs=3)
     results = [(photos(*size), model(photos(*size)).numpy()) for size in ((64, 96), (97, 33))]
     return model, results, petseg.evaluate(model, pets.val)
