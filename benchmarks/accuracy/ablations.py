@@ -20,6 +20,7 @@ from benchmarks.speed.train_step import bare_encoder, measure
 
 SIZE = (128, 128)
 BATCH_SIZE = 16
+BACKBONE = "mobilenetv2"
 BARE = "bare encoder"
 
 # MobileNetV2 with its last stage in the place of the one before, as in the papers of PSPNet and
@@ -42,12 +43,15 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "pspnet": [{}, {"output_stride": 16}, {"backbone": LAST_STAGE}],
     "deeplabv3": [{}, {"output_stride": 8}],
     "deeplabv3_plus": [{}, {"decoder_filters": 64}],
+    "fpn": [{}, {"pyramid_filters": 128, "decoder_filters": 128}, {"pyramid_filters": 64}],
+    "linknet": [{}, {"decoder_steps": 4}, {"reduction": 8}],
+    "lraspp": [{}, {"output_stride": 8}],
 }
 
 
 def add_last_stage() -> None:
     """Adds the backbone `LAST_STAGE` to `petseg.BACKBONES`."""
-    row = petseg.BACKBONES["mobilenetv2"]
+    row = petseg.BACKBONES[BACKBONE]
     taps = (*row.taps[:3], row.taps[4], row.taps[4])
     petseg.BACKBONES[LAST_STAGE] = dataclasses.replace(row, taps=taps)
 
@@ -89,6 +93,7 @@ def train(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     pets = petseg.load_pets(image_size=SIZE, batch_size=BATCH_SIZE, data_dir=data_dir, seed=seed)
+    arguments = {"backbone": BACKBONE, **arguments}
     model = petseg.MODELS[architecture](class_names=pets.class_names, **arguments)
     model.compile(
         optimizer=keras.optimizers.AdamW(),
@@ -114,9 +119,10 @@ def add_speeds(record: Record, rounds: int) -> None:
         rounds: Number of rounds.
     """
     keras.utils.clear_session()
-    models = {BARE: bare_encoder("mobilenetv2")}
+    models = {BARE: bare_encoder(BACKBONE)}
     for call, (architecture, arguments) in variants(list(VARIANTS)).items():
         if call in record.rows:
+            arguments = {"backbone": BACKBONE, **arguments}
             models[call] = petseg.MODELS[architecture](weights=None, **arguments)
     speeds = measure(
         models,
@@ -139,6 +145,7 @@ def main() -> None:
     args = parser.parse_args()
     add_last_stage()
     settings = {
+        "backbone": BACKBONE,
         "image_size": SIZE,
         "epochs": "two, the encoder frozen",
         "split": "validation",
