@@ -149,10 +149,10 @@ def recipe_table() -> str:
         The table in Markdown.
     """
     rows = [
-        [name, f"{found['thawed']:.3f}", f"{found['frozen']:.3f}"]
+        [name, f"{found['thawed']:.3f}", f"{found['ordinary']:.3f}", f"{found['frozen']:.3f}"]
         for name, found in _read(RESULTS / "recipe.json")["rows"].items()
     ]
-    return _table(("change", "mean IoU", "mean IoU before fine-tuning"), rows)
+    return _table(("change", "mean IoU", "ordinary photos", "before fine-tuning"), rows)
 
 
 def prediction_table() -> str:

@@ -107,6 +107,8 @@ def train(
         from petseg_cli.training_display import TrainingDisplay
     if model not in MODELS:
         raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
+    if weights == "pets":
+        _check_pretrained(model, backbone, len(class_names_of(source)))
     settings = Settings(
         architecture=model,
         backbone=backbone,
@@ -166,9 +168,7 @@ def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> Non
     if settings.class_weights is not None:
         validation.class_weights("class_weights", settings.class_weights, len(class_names))
     weights = settings.weights
-    if weights == "pets":
-        _check_pretrained(settings, len(class_names))
-    elif weights not in (None, "imagenet") and not Path(weights).is_file():
+    if weights not in (None, "imagenet", "pets") and not Path(weights).is_file():
         raise typer.BadParameter(
             "It must be imagenet, pets, none, or the path of a .weights.h5 or .keras file. "
             f"Received: {printable(weights)}.",
@@ -176,22 +176,23 @@ def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> Non
         )
 
 
-def _check_pretrained(settings: "Settings", num_classes: int) -> None:
+def _check_pretrained(architecture: str, backbone: str | None, num_classes: int) -> None:
+    """Refuses `--weights pets` where there are no such weights."""
     from petseg.data.oxford_pets import PET_CLASSES
 
     found: dict[str, list[str]] = {}
     for row in pretrained_models():
         found.setdefault(row.architecture, []).append(row.backbone)
-    if settings.architecture not in found:
+    if architecture not in found:
         raise typer.BadParameter(
-            f"pets is for {', '.join(found)}. Received: {settings.architecture}. "
-            "Use --weights imagenet.",
+            f"pets is for {', '.join(found)}. Received: {architecture}. Use --weights imagenet.",
             param_hint="--weights",
         )
-    backbones = found[settings.architecture]
-    if settings.backbone not in backbones or num_classes != len(PET_CLASSES):
+    backbones = found[architecture]
+    if backbone not in (None, *backbones) or num_classes != len(PET_CLASSES):
         raise typer.BadParameter(
             f"pets needs --backbone {' or '.join(backbones)} and {len(PET_CLASSES)} classes. "
-            f"Received: {settings.backbone} and {num_classes} classes. Use --weights imagenet.",
+            f"Received: {backbone or backbones[0]} and {num_classes} classes. "
+            "Use --weights imagenet.",
             param_hint="--weights",
         )

@@ -18,7 +18,7 @@ from petseg.data import draw_pet
 from petseg.experiment import Result, Settings
 from petseg_cli import main
 from petseg_cli.options import parse_size
-from petseg_cli.train import Loss, Optimizer, train
+from petseg_cli.train import Augment, Loss, Optimizer, train
 from petseg_cli.training_display import TrainingDisplay
 
 TRAIN = (
@@ -78,16 +78,20 @@ def test_the_defaults_are_those_of_settings():
 def test_the_imagenet_download_is_announced_before_anything_is_loaded(cli, tmp_path, own_folder):
     (own_folder / "train" / "masks" / "0.png").unlink()
     options = ("--data", own_folder, "--classes", "pet,background,border", "--out", tmp_path / "r")
-    code, _, err = cli("train", "unet", *options)
+    code, _, err = cli("train", "unet", "--backbone", "mobilenetv2", *options)
     first, second = err.splitlines()
     assert code == 1
     assert first.startswith("petseg: ImageNet weights of mobilenetv2 (9 MB) are downloaded")
     assert second.startswith("petseg: error: ")
+    code, _, err = cli("train", "unet", *options)
+    assert code == 1
+    assert len(err.splitlines()) == 1, "the weights of the default backbone come with petseg"
 
 
 def test_names_are_those_of_the_experiment():
     assert tuple(map(str, Loss)) == experiment.LOSSES
     assert tuple(map(str, Optimizer)) == tuple(experiment.OPTIMIZERS)
+    assert tuple(map(str, Augment)) == experiment.AUGMENT
 
 
 def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):
