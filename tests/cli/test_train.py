@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from rich.console import Console
 
 from petseg import experiment
-from petseg.data import draw_pet
 from petseg.experiment import Result, Settings
 from petseg_cli import main
 from petseg_cli.options import parse_size
@@ -34,20 +32,6 @@ def run_dir(tmp_path_factory) -> Path:
     with pytest.raises(SystemExit) as ending:
         main([*TRAIN, "--out", str(folder)])
     assert not ending.value.code
-    return folder
-
-
-@pytest.fixture
-def own_folder(tmp_path) -> Path:
-    """Images and masks as a user has them, in the folder layout of `petseg.load_folder`."""
-    folder = tmp_path / "own"
-    for split in ("train", "val", "test"):
-        for kind in ("images", "masks"):
-            (folder / split / kind).mkdir(parents=True)
-        for index in range(2):
-            image, mask = draw_pet((len(split), index))
-            Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
-            Image.fromarray(mask[..., 0]).save(folder / split / "masks" / f"{index}.png")
     return folder
 
 
