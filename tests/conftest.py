@@ -1,4 +1,4 @@
-"""A small Oxford-IIIT Pet of drawn pets: the official archives, and TFDS's records of them."""
+"""Data of drawn pets: Oxford-IIIT Pet as archives and as records of TFDS, and an own folder."""
 
 import json
 import shutil
@@ -78,6 +78,20 @@ def photos_and_masks() -> tuple[list[np.ndarray], list[np.ndarray]]:
             rows.append(np.split(np.asarray(row), row.width // row.height, axis=1))
     photos, masks = rows
     return photos, masks
+
+
+@pytest.fixture
+def own_folder(tmp_path) -> Path:
+    """Images and masks as a user has them, in the folder layout of `petseg.load_folder`."""
+    folder = tmp_path / "own"
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(2):
+            image, mask = draw_pet((len(split), index))
+            Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
+            Image.fromarray(mask[..., 0]).save(folder / split / "masks" / f"{index}.png")
+    return folder
 
 
 @pytest.fixture

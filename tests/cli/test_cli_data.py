@@ -1,31 +1,16 @@
 """`petseg data`, and the options that say where data comes from."""
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import petseg
-from petseg.data import draw_pet
 from petseg.data.source import DataSource
 from petseg_cli.data_source import announce_download, class_names_of, data_source
 
 CLASSES = "pet, background, border"
-
-
-@pytest.fixture
-def own_folder(tmp_path) -> Path:
-    """Images and masks as a user has them, in the folder layout of `petseg.load_folder`."""
-    for split in ("train", "val", "test"):
-        for kind in ("images", "masks"):
-            (tmp_path / split / kind).mkdir(parents=True)
-        for index in range(2):
-            image, mask = draw_pet((len(split), index))
-            Image.fromarray(image).save(tmp_path / split / "images" / f"{index}.png")
-            Image.fromarray(mask[..., 0]).save(tmp_path / split / "masks" / f"{index}.png")
-    return tmp_path
 
 
 def rows_of(out: str) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from memory import peak_of_petseg
 from PIL import Image
 
 from petseg.data import draw_pet
@@ -160,24 +161,15 @@ def test_a_terminal_shows_one_redrawn_line(model_file, photos, tmp_path):
     assert f"Wrote 3 photos to {tmp_path / 'out'}".encode() in shown
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_photo_takes_little_memory(model_file, tmp_path):
     """The photo alone has 3 bytes a pixel."""
-    script = (
-        "import resource, sys; from petseg_cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    )
 
     def peak(size: tuple[int, int]) -> int:
         photo = tmp_path / f"{size[0]}.jpg"
         Image.new("RGB", size, (200, 90, 30)).save(photo)
-        arguments = ["predict", photo, "--model", model_file, "--out", tmp_path / "out", "--cutout"]
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return int(done.stdout.splitlines()[-1])
+        options = ("--model", model_file, "--out", tmp_path / "out", "--cutout")
+        return peak_of_petseg("predict", photo, *options)
 
     side = 5000
     more = peak((side, side)) - peak((64, 64))

@@ -6,7 +6,6 @@ process of its own reads them, one after the other, so that a crash or a hang co
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from memory import peak_memory
 from robustness import damage
 from robustness.readers import READERS, Reader
 
@@ -70,9 +70,9 @@ def run_here(case: Case) -> str | None:
             good.write(path, damage.apply(good.data, case.damage))
         except Exception:  # the format cannot even hold this damage
             return None
-        before = _peak()
+        before = peak_memory()
         problem = _problem_in(row, path)
-        grown = _peak() - before
+        grown = peak_memory() - before
         if grown > row.memory:
             return f"took {grown / 2**20:.0f} MiB of memory"
         return problem
@@ -107,10 +107,6 @@ def _good_files(row: Reader) -> Any:
     if id(row) not in _FILES:
         _FILES[id(row)] = row.files()
     return _FILES[id(row)]
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def run_in_process(found: list[Case]) -> list[Failure]:

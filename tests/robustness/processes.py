@@ -1,7 +1,6 @@
 """Several commands at once in one folder, and the memory of a command."""
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from memory import peak_memory, peak_of_petseg
 from PIL import Image
 from robustness import corpus, damage
 from robustness.commands import COMMANDS, contents
@@ -112,24 +112,6 @@ def evaluate_while_training(root: Path, models: Path) -> list[str]:
     return [f"ended with {status}: {errors}" for status, errors in ended if status]
 
 
-def _peak_of_predict(photo: Path, out: Path, model: Path) -> int:
-    """The peak memory, in bytes, of a process that predicts one photo."""
-    # Not `ru_maxrss`: until `exec`, a new process counts the memory of the one that starts it.
-    script = (
-        "import re, sys; from pathlib import Path; from petseg_cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
-    )
-    words = [sys.executable, "-c", script, "predict", str(photo), "--out", str(out)]
-    run = subprocess.run(
-        [*words, "--model", str(model)], capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        raise RuntimeError(f"ended with {run.returncode}: {run.stderr}")
-    return int(run.stdout.splitlines()[-1]) * 1024
-
-
 def photo_memory(megapixels: int) -> Callable[[Path, Path], list[str]]:
     """Makes the check that the memory for a large photo is bounded.
 
@@ -142,7 +124,8 @@ def photo_memory(megapixels: int) -> Callable[[Path, Path], list[str]]:
         for name, length in (("small", 256), ("large", side)):
             photo = root / f"{name}.jpg"
             Image.new("RGB", (length, length), (200, 90, 30)).save(photo)
-            peaks.append(_peak_of_predict(photo, root / name, models / "small.keras"))
+            options = ("--out", root / name, "--model", models / "small.keras")
+            peaks.append(peak_of_petseg("predict", photo, *options))
         grown, limit = peaks[1] - peaks[0], WORK + int(PIXEL * side * side)
         return [] if grown < limit else [f"took {grown // MIB} MiB, more than {limit // MIB}"]
 
@@ -171,7 +154,7 @@ def check_flat() -> None:
             path.write_bytes(damage.apply(good.data, one))
             with suppress(ValueError, OSError):
                 read_image(path)
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            peaks.append(peak_memory())
     grown = peaks[-1] - peaks[len(peaks) * 2 // 3]
     if grown > 20 * MIB:
         sys.exit(f"300 damaged images took {grown // MIB} MiB")

@@ -59,7 +59,7 @@ def test_a_crash_a_hang_and_a_wrong_error_are_failures(tmp_path, monkeypatch):
         "record",
         readers.Reader(row.files, lambda path: next(faults)(path), row.operations, 1),
     )
-    monkeypatch.setattr(fuzz, "_peak", iter([0, 0, 0, 0, 0, 0, 0, 0, 0, 2**30]).__next__)
+    monkeypatch.setattr(fuzz, "peak_memory", iter([0, 0, 0, 0, 0, 0, 0, 0, 0, 2**30]).__next__)
     fuzz.work(work, log)
     good, unnamed, wrong, slow, large = map(json.loads, log.read_text().splitlines())
     assert good is None
