@@ -390,7 +390,7 @@ def test_a_file_is_no_directory_of_a_saved_model(small, tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("model.pb", {}, r"`format` must be one of .*model\.pb"),
+        ("model.pb", {}, r"`path` must end in \.onnx, .*model\.pb"),
         ("model.onnx", {"format": "keras"}, "`format` must be one of .*'keras'"),
         ("model.onnx", {"format": "litert"}, r"`path` must end in \.tflite for the format litert"),
         ("model.onnx", {"quantize": "int8"}, "`quantize` is available for LiteRT alone"),

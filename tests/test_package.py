@@ -86,6 +86,7 @@ petseg_cli.training_display: petseg
 petseg_cli.video: petseg petseg_cli.streams petseg_runtime
 petseg_runtime.archives:
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
+petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.runtime
 petseg_runtime.formats: petseg_runtime.archives
 petseg_runtime.image_io:
 petseg_runtime.json_text:

@@ -23,10 +23,10 @@ from petseg.model_records import model_info
 from petseg.part_folders import part_folder
 from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
-from petseg_runtime.formats import FORMATS, RECORD_FILE, format_name
+from petseg_runtime.export_path import check_export_path
+from petseg_runtime.formats import FORMATS, format_name
 from petseg_runtime.model_info import QUANTIZATIONS
 from petseg_runtime.predictor import resize
-from petseg_runtime.runtime import read_model_info
 
 # Sizes of the synthetic images that a model of any size is compared on, and how many of each.
 CHECKED_SIZES = ((128, 128), (96, 160))
@@ -111,6 +111,7 @@ def export(
         ValueError: If an argument does not fit the others, something that petseg did not write is
             in the way, or the file differs more than `tolerance`. Nothing is left behind then.
         TypeError: If `model` is not a Keras model.
+        OSError: If `path` cannot be written to.
         ImportError: If a package that the format needs is missing.
         RuntimeError: If Keras does not run on TensorFlow.
 
@@ -137,7 +138,7 @@ def export(
     if tolerance is not None:
         tolerance = validation.positive_number("tolerance", tolerance)
     _check_backend()
-    _check_free(path, name)
+    check_export_path(path, name)
     info = model_info(model).replace(argmax=argmax, quantize=quantize)
     images, masks = _synthetic_images(model), None
     if calibration is not None:
@@ -191,45 +192,6 @@ def _check_backend() -> None:
             "`model.save('model.keras')`, then run `KERAS_BACKEND=tensorflow petseg export OUT "
             "--model model.keras`."
         )
-
-
-def _check_free(path: Path, name: str) -> None:
-    """Raises `ValueError` if something that petseg did not write is at `path`."""
-    if not path.name or path.name == "..":
-        raise ValueError(
-            f"`path` must name a file, or a directory to make. Received: {str(path)!r}."
-        )
-    if not path.exists():
-        return
-    if path.is_dir() != (name == "saved_model"):
-        kind = "a directory" if path.is_dir() else "a file"
-        raise ValueError(
-            f"`path` must not be {kind} for the format {name}. Received: {str(path)!r}. "
-            "Choose another path."
-        )
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    foreign = (
-        sorted({entry.name for entry in path.iterdir()} - FORMATS[name].entries)
-        if (path.is_dir())
-        else []
-    )
-    if foreign or not _has_record(path):
-        found = f", which holds {', '.join(foreign[:3])}" if foreign else ""
-        raise ValueError(
-            "`path` must be new, or an earlier export, which is replaced. "
-            f"Received: {str(path)!r}{found}. Choose another path, or remove it."
-        )
-
-
-def _has_record(path: Path) -> bool:
-    if path.is_dir():
-        return (path / "assets.extra" / RECORD_FILE).is_file()
-    try:
-        read_model_info(path)
-    except ValueError:
-        return False
-    return True
 
 
 def _examples(batches: Iterable[Any], needs_masks: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,6 +1,5 @@
 """`petseg export`: a model in the format of another runtime."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,6 @@ from petseg_cli.streams import printable
 from petseg_cli.tensorflow_logging import quiet_stderr
 
 LITERT = ".tflite"
-SAVED_MODEL = "saved_model.pb"
 
 
 class Quantization(StrEnum):
@@ -114,56 +112,14 @@ def _check_options(out: Path, quantize: Quantization | None, data_options: list[
 
 
 def _check_out(out: Path) -> None:
-    """Refuses a place where the exported model cannot be put, before any work is done.
+    """Refuses a place where the exported model cannot be put, before any work is done."""
+    from petseg_runtime.export_path import check_export_path
+    from petseg_runtime.formats import format_name
 
-    Args:
-        out: The path to write to.
-
-    Raises:
-        ValueError: If no format has this suffix, or something else is there already.
-        PermissionError: If the folder cannot be written to.
-    """
-    from petseg_runtime.formats import FORMATS
-
-    shown = printable(out)
-    suffixes = [row.suffix for row in FORMATS.values() if row.suffix]
-    if out.suffix and out.suffix not in suffixes:
-        raise ValueError(
-            f"OUT must end in {', '.join(suffixes)}, or be a folder without a suffix. "
-            f"Received: {shown}."
-        )
-    if out.suffix and out.is_dir():
-        raise ValueError(f"OUT must be a file. Received: {shown}, which is a folder.")
-    if not out.suffix:
-        _check_folder(out, shown)
-    parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-    if not parent.is_dir():
-        raise NotADirectoryError(f"{printable(parent)} is not a folder. Received: OUT = {shown}.")
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"{printable(parent)} cannot be written to.")
-
-
-def _check_folder(out: Path, shown: str) -> None:
-    from petseg_runtime.formats import FORMATS
-
-    remedy = "Choose a new folder for the SavedModel, or a file such as model.onnx."
-    if os.path.lexists(out) and not out.is_dir():
-        raise ValueError(f"OUT must be a new folder. Received: {shown}, which is a file. {remedy}")
-    if not out.name or out.resolve() in (Path.cwd(), *Path.cwd().parents):
-        raise ValueError(
-            f"OUT must be a new folder. Received: {shown}, the current folder or one above it. "
-            f"{remedy}"
-        )
-    if not out.is_dir():
-        return
-    held = {path.name for path in out.iterdir()}
-    foreign = sorted(held - FORMATS["saved_model"].entries)
-    if held and (foreign or SAVED_MODEL not in held):
-        example = printable((foreign or sorted(held))[0])
-        raise ValueError(
-            f"OUT must be a new folder or that of a SavedModel. Received: {shown}, which holds "
-            f"{example}. {remedy}"
-        )
+    try:
+        check_export_path(out, format_name(out))
+    except (ValueError, OSError) as error:
+        raise type(error)(str(error).replace("`path`", "OUT")) from error
 
 
 def _size_of(out: Path) -> int:

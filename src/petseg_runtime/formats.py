@@ -322,12 +322,11 @@ def format_name(path: Path, name: str | None = None) -> str:
     """
     by_suffix = {row.suffix: key for key, row in FORMATS.items()}
     if name is None:
-        name = by_suffix.get(path.suffix)
+        if path.suffix not in by_suffix:
+            raise ValueError(f"`path` must {_endings()}. Received: {str(path)!r}.")
+        return by_suffix[path.suffix]
     if name not in FORMATS:
-        raise ValueError(
-            f"`format` must be one of {', '.join(FORMATS)}, or `path` must {_endings()}. "
-            f"Received: format={name!r}, path={str(path)!r}."
-        )
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {name!r}.")
     if path.suffix != FORMATS[name].suffix:
         raise ValueError(
             f"`path` must end in {FORMATS[name].suffix or 'no suffix'} for the format {name}. "

@@ -69,20 +69,21 @@ def test_a_saved_model_may_be_replaced_but_nothing_else(cli, model_file, tmp_pat
     before = {path.name for path in out.iterdir()}
     code, told, err = cli(*export)
     assert (code, told) == (1, "")
-    assert f"Received: {out}, which holds notes.txt." in err
+    assert f"Received: '{out}', which holds notes.txt." in err
     assert {path.name for path in out.iterdir()} == before
 
 
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (".", 1, "Received: ., the current folder or one above it."),
-        ("..", 1, "the current folder or one above it."),
-        ("full", 1, "Received: full, which holds photo.png."),
-        ("file", 1, "Received: file, which is a file."),
-        ("folder.onnx", 1, "OUT must be a file. Received: folder.onnx, which is a folder."),
-        ("file/x.onnx", 1, "file is not a folder."),
-        ("unet.pb", 1, "OUT must end in .onnx, .tflite, .xml, or be a folder without a suffix."),
+        (".", 1, "Received: '.', the current directory or one above it."),
+        ("..", 1, "the current directory or one above it."),
+        ("full", 1, "Received: 'full', which holds photo.png."),
+        ("file", 1, "OUT must not be a file for the format saved_model. Received: 'file'."),
+        ("folder.onnx", 1, "OUT must not be a directory for the format onnx."),
+        ("other.onnx", 1, "OUT must be new, or an earlier export, which is replaced."),
+        ("file/x.onnx", 1, "file is a file."),
+        ("unet.pb", 1, "OUT must end in .onnx, .tflite, .xml, or be the directory of a SavedModel"),
         ("unet.onnx --quantize int8", 2, "--quantize: It is for LiteRT: OUT must end in .tflite."),
         ("saved --quantize float16", 2, "--quantize: It is for LiteRT"),
         ("unet.tflite --quantize int4", 2, "--quantize"),
@@ -108,6 +109,7 @@ def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args,
     Path("full/photo.png").touch()
     Path("folder.onnx").mkdir()
     Path("file").touch()
+    Path("other.onnx").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     got, out, err = cli("export", *args.split())
     assert (got, out) == (code, "")
@@ -119,4 +121,5 @@ def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args,
 def test_a_folder_that_cannot_be_written_to_is_refused(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_args: False)  # root may write everywhere
     code, _, err = cli("export", tmp_path / "unet.onnx")
-    assert (code, err) == (1, f"petseg: error: {tmp_path} cannot be written to.\n")
+    refused = f"petseg: error: {tmp_path} cannot be written to. Choose another OUT.\n"
+    assert (code, err) == (1, refused)
