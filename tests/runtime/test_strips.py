@@ -176,13 +176,8 @@ def test_logits_too_large_to_hold_are_refused(monkeypatch, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("step", "bound"),
-<<<<<<< HEAD
-    # The result alone has 3, 1, 1, 3 and 4 bytes a pixel; Pillow has 4 for an image. The strips of a
-    # mask of logits have 21 bytes for each of 2 ** 22 pixels, which is 4.4 for each pixel here.
-=======
     # The result alone has 3, 1, 1, 3 and 4 bytes a pixel; Pillow has 4 for an image. For a mask of
     # logits, strips take 21 bytes for each of 2 ** 22 pixels: 4.4 for each pixel of this image.
->>>>>>> ci
     [("read", 9), ("mask", 6.5), ("classes", 4), ("overlay", 7), ("cutout", 7)],
 )
 def test_a_large_image_takes_few_bytes_a_pixel(step, bound, tmp_path):
