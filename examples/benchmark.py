@@ -33,14 +33,17 @@ from petseg.mask_grid import prediction_grid, spread_examples
 # The first five have the architecture, backbone and image size of the notebook project that came
 # before this package.
 ROWS = (
-    Settings("unet", image_size=(224, 224), epochs=24),
+    Settings("unet", backbone="mobilenetv2", image_size=(224, 224), epochs=24),
     Settings("fcn8", backbone="mobilenet", epochs=12),
-    Settings("pspnet", image_size=(192, 192), epochs=12),
-    Settings("segnet", epochs=12),
-    Settings("deeplabv3", epochs=12),
+    Settings("pspnet", backbone="mobilenetv2", image_size=(192, 192), epochs=12),
+    Settings("segnet", backbone="mobilenetv2", epochs=12),
+    Settings("deeplabv3", backbone="mobilenetv2", epochs=12),
     Settings("deeplabv3_plus", epochs=12),
-    Settings("fcn16", backbone="mobilenet", epochs=12),
-    Settings("fcn32", backbone="mobilenet", epochs=12),
+    Settings("fcn16", epochs=12),
+    Settings("fcn32", epochs=12),
+    Settings("fpn", epochs=12),
+    Settings("linknet", epochs=12),
+    Settings("lraspp", epochs=12),
 )
 # Small enough for minutes, and with nothing to download.
 SYNTHETIC: dict[str, Any] = {

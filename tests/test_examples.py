@@ -23,7 +23,7 @@ def run_example(name: str, *args: str, cwd: Path) -> str:
 
 
 def test_quickstart_compares_two_networks_and_draws(tmp_path):
-    small = "--pets 12 --epochs 1 --backbone mobilenet"
+    small = "--pets 12 --epochs 1"
     printed = run_example("quickstart.py", *small.split(), cwd=tmp_path)
     for network in ("unet", "fcn8"):
         assert f"\n {network} " in printed
