@@ -238,6 +238,68 @@ def deeplabv3_plus():
     figure.save("deeplabv3_plus")
 
 
+def fpn():
+    figure = Figure("FPN")
+    left, pyramid, decoder, rail = 79, 196, 296, 352
+    figure.encoder((2, 4, 8, 16, 32), x=left)
+    for stride, row, times in ((32, 5, 3), (16, 4, 2), (8, 3, 1), (4, 2, 1)):
+        text = f"1 {TIMES} 1" if stride == 32 else "add"
+        figure.box("decoder", text, pyramid, row, 60)
+        figure.across(row, left + BOX_WIDTHS[stride] / 2, pyramid - 30)
+        if stride < 32:
+            figure.up(pyramid, row + 1, row)
+        number = {1: "", 2: "two ", 3: "three "}[times]
+        figure.box("decoder", f"{number}3 {TIMES} 3", decoder, row, 84, font=13)
+        figure.across(row, pyramid + 30, decoder - 42)
+        figure.line((decoder + 42, middle(row)), (rail, middle(row)), arrow=False)
+    figure.line((rail, middle(5)), (rail, middle(1)), (decoder + 32, middle(1)))
+    figure.box("decoder", "sum", decoder, 1, 60)
+    figure.up(decoder, 1, 0)
+    figure.box("decoder", "logits, resized", decoder, 0, 120)
+    figure.save("fpn")
+
+
+def linknet():
+    figure = Figure("LinkNet")
+    figure.encoder((2, 4, 8, 16, 32))
+    for stride, row in ((16, 4), (8, 3), (4, 2)):
+        figure.box("decoder", "upsample, add", RIGHT, row, 120)
+        figure.across(row, LEFT + BOX_WIDTHS[stride] / 2, RIGHT - 60)
+    figure.line(
+        (LEFT + BOX_WIDTHS[32] / 2, middle(5)),
+        (RIGHT, middle(5)),
+        (RIGHT, middle(4) + BOX / 2 + 2),
+    )
+    figure.up(RIGHT, 4, 3)
+    figure.up(RIGHT, 3, 2)
+    figure.box("decoder", f"3 {TIMES} 3", RIGHT, 1, BOX_WIDTHS[4])
+    figure.up(RIGHT, 2, 1)
+    figure.up(RIGHT, 1, 0)
+    figure.logits(RIGHT, 0)
+    figure.save("linknet")
+
+
+def lraspp():
+    figure = Figure("LR-ASPP")
+    figure.encoder((2, 4, 8, 16))
+    first, last, lane = 8, 230, RIGHT
+    texts = [f"1 {TIMES} 1", "image mean,\nsigmoid"]
+    below = branches(figure, texts, (LEFT, 4), 5.3, (first, last), gap=16)
+    center = (first + last) / 2
+    figure.box("decoder", "multiply", center, 6.6, BOX_WIDTHS[16])
+    figure.line((center, below), (center, middle(6.6) - BOX / 2 - 2))
+    figure.line(
+        (center + BOX_WIDTHS[16] / 2, middle(6.6)),
+        (lane, middle(6.6)),
+        (lane, middle(3) + BOX / 2 + 2),
+    )
+    figure.box("decoder", "add scores", RIGHT, 3, BOX_WIDTHS[8])
+    figure.skip(8, 3)
+    figure.up(RIGHT, 3, 0)
+    figure.logits(RIGHT, 0)
+    figure.save("lraspp")
+
+
 def icon():
     """A paw in the colour of the encoder, for the tab of the browser."""
     toes = ((12, 27, 5), (25, 14, 6), (39, 14, 6), (52, 27, 5))
@@ -254,5 +316,5 @@ def icon():
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus, icon):
+    for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus, fpn, linknet, lraspp, icon):
         draw()
