@@ -240,7 +240,7 @@ def deeplabv3_plus():
 
 def fpn():
     figure = Figure("FPN")
-    left, pyramid, decoder, rail = 79, 196, 296, 352
+    left, pyramid, decoder, rail = 79, 192, 293, 352
     figure.encoder((2, 4, 8, 16, 32), x=left)
     for stride, row, times in ((32, 5, 3), (16, 4, 2), (8, 3, 1), (4, 2, 1)):
         text = f"1 {TIMES} 1" if stride == 32 else "add"
@@ -249,9 +249,9 @@ def fpn():
         if stride < 32:
             figure.up(pyramid, row + 1, row)
         number = {1: "", 2: "two ", 3: "three "}[times]
-        figure.box("decoder", f"{number}3 {TIMES} 3", decoder, row, 84, font=13)
-        figure.across(row, pyramid + 30, decoder - 42)
-        figure.line((decoder + 42, middle(row)), (rail, middle(row)), arrow=False)
+        figure.box("decoder", f"{number}3 {TIMES} 3", decoder, row, 96, font=13)
+        figure.across(row, pyramid + 30, decoder - 48)
+        figure.line((decoder + 48, middle(row)), (rail, middle(row)), arrow=False)
     figure.line((rail, middle(5)), (rail, middle(1)), (decoder + 32, middle(1)))
     figure.box("decoder", "sum", decoder, 1, 60)
     figure.up(decoder, 1, 0)
