@@ -24,7 +24,7 @@ def test_by_hand():
 def test_the_paper_counts_300_million_for_mobilenetv2():
     # Sandler et al., arXiv:1801.04381, table 4. It includes a last convolution and a classifier,
     # which the encoder does not have.
-    model = petseg.fcn32(weights=None, decoder_filters=1)
+    model = petseg.fcn32(backbone="mobilenetv2", weights=None, decoder_filters=1)
     head = 49 * 320 * 1280 + 1280 * 1000
     assert abs(multiply_adds(model, (224, 224)) + head - 300e6) < 5e6
 

@@ -22,7 +22,7 @@ FAMILIES = {
     "pspnet": "mobilenet",
     "deeplabv3_plus": "mobilenet",
     "fpn": "mobilenet",
-    "linknet": "mobilenet",
+    "linknet": "efficientnetlite0",
     "lraspp": "efficientnetlite0",
 }
 FILES = {
@@ -52,8 +52,12 @@ def photos(*size):
 def trained(request, pets):
     """A model of each family that has learned something, its logits, and its scores."""
     architecture, backbone = request.param, FAMILIES[request.param]
+    # These weights come with petseg. A model that starts from them is more certain, so that small
+    # numbers change fewer pixels.
+    weights = "imagenet" if backbone == "efficientnetlite0" else None
+    keras.utils.set_random_seed(0)
     model = petseg.MODELS[architecture](
-        backbone=backbone, weights=None, class_names=pets.class_names
+        backbone=backbone, weights=weights, class_names=pets.class_names
     )
     petseg.finetune(model, pets.train, pets.val, frozen_epochs=0, epochs=3)
     results = [(photos(*size), model(photos(*size)).numpy()) for size in ((64, 96), (97, 33))]
