@@ -16,7 +16,13 @@ from keras import ops
 import petseg
 from benchmarks.common import Record, argument_parser
 
-BACKBONES = ("mobilenet", "mobilenetv2", "mobilenetv3small", "mobilenetv3large")
+BACKBONES = (
+    "mobilenet",
+    "mobilenetv2",
+    "mobilenetv3small",
+    "mobilenetv3large",
+    "efficientnetlite0",
+)
 FILES = {
     "SavedModel": "model",
     "ONNX": "model.onnx",

@@ -226,7 +226,8 @@ def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.
                 raise
             raise ConnectionError(
                 f"`weights='imagenet'` could not be downloaded: {error} Check the internet "
-                "connection, or pass `weights=None` or the path of a weights file."
+                "connection, use `backbone='efficientnetlite0'`, whose weights come with petseg, "
+                "or pass `weights=None` or the path of a weights file."
             ) from error
     features = [classifier.get_layer(tap).output for tap in row.taps[:stages]]
     encoder = keras.Model(classifier.input, features, name="encoder")

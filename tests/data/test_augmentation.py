@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,23 @@ class TestSettings:
         found = Augmentation(paste=np.float32(0.5), elastic=np.int64(2), contrast=[1, np.int64(2)])
         assert found == Augmentation(paste=0.5, elastic=2.0, contrast=(1.0, 2.0))
         assert json.loads(json.dumps(dataclasses.asdict(found)))["contrast"] == [1.0, 2.0]
+
+    def test_the_page_about_data_has_the_strengths(self):
+        page = Path(__file__).parents[2] / "docs" / "data.md"
+        rows = {}
+        for line in page.read_text(encoding="utf-8").splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if len(cells) == 5:
+                rows[cells[4].strip("`")] = cells[2:4]
+        for name in (field.name for field in dataclasses.fields(Augmentation)):
+            for cell, augmentation in zip(rows[name], (LIGHT, STRONG), strict=True):
+                value = getattr(augmentation, name)
+                if name == "brightness":
+                    assert cell.startswith(f"± {100 * value:g} %")
+                elif isinstance(value, tuple):
+                    assert cell.removeprefix("factor ") == f"{value[0]:g} to {value[1]:g}"
+                else:
+                    assert cell == (f"probability {value:g}" if value else "no")
 
 
 class TestScenes:

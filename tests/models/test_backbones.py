@@ -44,7 +44,7 @@ def test_failed_download_says_what_to_do(monkeypatch):
 
     row = BACKBONES["mobilenet"]
     monkeypatch.setitem(BACKBONES, "mobilenet", type(row)(fail, row.preprocess, row.taps, "none"))
-    with pytest.raises(ConnectionError, match="no route Check the internet connection, or pass"):
+    with pytest.raises(ConnectionError, match="no route Check the internet connection, use"):
         build_encoder("mobilenet", "imagenet")
 
 

@@ -29,8 +29,9 @@ def fpn(
     convolutions that alternate with upsampling lead to stride 4, where the levels are summed.
 
     Differences from the paper: the pyramid has no 3x3 convolution of its own, because the decoder
-    begins with one; batch normalization takes the place of group normalization; upsampling in the
-    pyramid is bilinear; there are fewer channels (the paper has 256 and 128).
+    begins with one; its 1x1 convolutions have batch normalization and ReLU; batch normalization
+    takes the place of group normalization; upsampling in the pyramid is bilinear; there are fewer
+    channels (the paper has 256 and 128).
 
     Args:
         num_classes: Number of classes, at least 2.
