@@ -256,7 +256,7 @@ def test_its_masks_are_those_of_python(page, address, name, photos_and_masks, tm
 def test_it_shows_what_the_record_of_a_model_says(browser, address):
     """Two classes of other names, one of them ignored, in other colours: the page shows these."""
     page = browser.new_page(viewport=PHONE)
-    page.route("**/built/unet.json", lambda route: route.fulfill(json=changed(route)))
+    page.route("**/built/unet-*.json", lambda route: route.fulfill(json=changed(route)))
 
     def changed(route):
         record = route.fetch().json()
