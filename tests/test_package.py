@@ -68,8 +68,7 @@ petseg_cli.evaluate: petseg petseg_cli.data_source petseg_cli.model_loading pets
     petseg_cli.streams
 petseg_cli.export: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
     petseg_cli.streams petseg_cli.tensorflow_logging petseg_runtime
-petseg_cli.model_loading: petseg petseg_cli.catalogue petseg_cli.streams
-    petseg_cli.tensorflow_logging petseg_runtime
+petseg_cli.model_loading: petseg petseg_cli.streams petseg_cli.tensorflow_logging petseg_runtime
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
 petseg_cli.output_notes: petseg_runtime

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 import petseg
-from benchmarks.accuracy.photo_scores import interval, mean_ious
+from benchmarks.accuracy.photo_scores import class_ious, confusion, interval, mean_ious
 from benchmarks.common import argument_parser
 from petseg.atomic_files import whole_file, write_json
 from petseg.data import pet_examples
@@ -86,17 +86,8 @@ def duplicates(photos: list[Photo]) -> list[tuple[Photo, Photo, float]]:
     return sorted(found, key=lambda pair: pair[0].name)
 
 
-def confusion(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Counts the pixels of two masks by their classes.
-
-    Args:
-        one: Classes `(H, W)`.
-        other: Classes `(H, W)`.
-
-    Returns:
-        int64 `(3, 3)`.
-    """
-    return np.bincount((one.astype(np.int64) * 3 + other).ravel(), minlength=9).reshape(3, 3)
+def _labels(one: Photo, other: Photo) -> np.ndarray:
+    return confusion(one.mask, other.mask, len(petseg.PET_CLASSES))
 
 
 def record(pair: tuple[Photo, Photo, float]) -> dict[str, Any]:
@@ -114,7 +105,7 @@ def record(pair: tuple[Photo, Photo, float]) -> dict[str, Any]:
         "photos": [one.name, other.name],
         "splits": [one.split, other.split],
         "correlation": round(correlation, 4),
-        "mean_iou": round(float(mean_ious(confusion(one.mask, other.mask))), 4),
+        "mean_iou": round(float(mean_ious(_labels(one, other))), 4),
         "crosses": crosses,
         "test": (one if one.split == "test" else other).name if crosses else None,
     }
@@ -143,19 +134,19 @@ def main() -> None:
     """Writes the record, and the figure beside it."""
     args = argument_parser(__doc__, data_dir="optional").parse_args()
     pairs = duplicates(read_photos(args.data_dir))
-    confusions = np.stack([confusion(one.mask, other.mask) for one, other, _ in pairs])
+    confusions = np.stack([_labels(one, other) for one, other, _ in pairs])
     total = confusions.sum(0)
-    right = np.diagonal(total)
-    iou = right / (total.sum(0) + total.sum(1) - right)
+    iou = class_ious(total)
+    records = [record(pair) for pair in pairs]
     summary = {
         "settings": {"thumbnail": THUMBNAIL, "correlation": CORRELATION, "size": SIZE},
         "count": len(pairs),
-        "crossing": sum(record(pair)["crosses"] for pair in pairs),
+        "crossing": sum(row["crosses"] for row in records),
         "mean_iou": round(float(iou.mean()), 4),
         "interval": interval(confusions, args.seed),
         "class_iou": dict(zip(petseg.PET_CLASSES, np.round(iou, 4).tolist(), strict=True)),
-        "pixel_accuracy": round(float(right.sum() / total.sum()), 4),
-        "pairs": [record(pair) for pair in pairs],
+        "pixel_accuracy": round(float(np.trace(total) / total.sum()), 4),
+        "pairs": records,
     }
     write_json(args.out, summary)
     with whole_file(args.out.with_suffix(".jpg")) as part:

@@ -46,9 +46,37 @@ def photo_confusions(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray
         logits = np.asarray(model.predict_on_batch(images))
         truth = class_masks(masks, logits.shape, None)
         classes = logits.shape[-1]
-        pairs = truth * classes + logits.argmax(-1)
-        found += [np.bincount(p.ravel(), minlength=classes**2).reshape(classes, -1) for p in pairs]
+        predicted = logits.argmax(-1)
+        found += [confusion(*pair, classes) for pair in zip(truth, predicted, strict=True)]
     return np.stack(found)
+
+
+def confusion(one: np.ndarray, other: np.ndarray, classes: int) -> np.ndarray:
+    """Counts the pixels of two masks by their classes.
+
+    Args:
+        one: Classes `(H, W)`.
+        other: Classes `(H, W)`.
+        classes: Number of classes.
+
+    Returns:
+        int64 `(classes, classes)`: the class in `one` (row) and in `other` (column).
+    """
+    pairs = one.astype(np.int64) * classes + other
+    return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
+
+
+def class_ious(confusions: np.ndarray) -> np.ndarray:
+    """Computes the IoU of each class of confusion matrices.
+
+    Args:
+        confusions: `(..., C, C)`.
+
+    Returns:
+        `(..., C)`.
+    """
+    right = np.diagonal(confusions, axis1=-2, axis2=-1)
+    return right / (confusions.sum(-1) + confusions.sum(-2) - right)
 
 
 def mean_ious(confusions: np.ndarray) -> np.ndarray:
@@ -60,8 +88,7 @@ def mean_ious(confusions: np.ndarray) -> np.ndarray:
     Returns:
         `(...)`.
     """
-    right = np.diagonal(confusions, axis1=-2, axis2=-1)
-    return (right / (confusions.sum(-1) + confusions.sum(-2) - right)).mean(-1)
+    return class_ious(confusions).mean(-1)
 
 
 def interval(confusions: np.ndarray, seed: int = 0) -> list[float]:
@@ -91,13 +118,12 @@ def scores(confusions: np.ndarray) -> dict[str, Any]:
     """
     total = confusions.sum(0)
     binary = MERGED.T @ total @ MERGED
-    right = np.diagonal(binary)
     return {
         "photos": len(confusions),
         "mean_iou": round(float(mean_ious(total)), 4),
         "interval": interval(confusions),
         "pixel_accuracy": round(float(np.trace(total) / total.sum()), 4),
-        "binary_iou": round(float(right[0] / (binary[0].sum() + binary[:, 0].sum() - right[0])), 4),
+        "binary_iou": round(float(class_ious(binary)[0]), 4),
     }
 
 

@@ -18,6 +18,7 @@ from petseg.backbones import BACKBONES
 from petseg.checkpoint import Run, without_optimizer
 from petseg.complexity import multiply_adds
 from petseg.data import Splits
+from petseg.data.augmentation import AUGMENTATIONS
 from petseg.data.source import DataSource
 from petseg.environment import environment
 from petseg.evaluation import evaluate
@@ -53,7 +54,8 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(momentum=0.9),
 }
 CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
-NO_AUGMENTATION, LIGHT, STRONG = AUGMENT = ("none", "light", "strong")
+NO_AUGMENTATION = "none"
+AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
 SECTION = "experiment"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
@@ -103,7 +105,7 @@ class Settings:
     loss: str = CROSS_ENTROPY_DICE
     class_weights: tuple[float, ...] | None = None
     optimizer: str = "adamw"
-    augment: str = LIGHT
+    augment: str = "light"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -117,8 +117,7 @@ def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
         OSError: If the file is missing or was changed.
     """
     path = folder / f"{name}.npz"
-    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    if not path.is_file() or _digest(path) != card["sha256"]:
+    if not path.is_file() or _digest(path) != read_card(name, folder)["sha256"]:
         state = "was changed" if path.is_file() else "is missing"
         raise OSError(f"The weights file {path} {state}. Install petseg again.")
     with np.load(path) as file:

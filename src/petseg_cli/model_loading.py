@@ -145,11 +145,11 @@ def load_model(path: Path | None) -> LoadedModel:
     with quiet_import():
         import petseg
     if path is None:
-        from petseg_cli.catalogue import pretrained_models
+        from petseg.pretrained import find_pretrained, read_card
 
-        card = next(row for row in pretrained_models() if row.architecture == DEFAULT_ARCHITECTURE)
-        pretrained = petseg.MODELS[card.architecture](backbone=card.backbone, weights="pets")
-        return LoadedModel(pretrained, petseg.model_info(pretrained), DEFAULT_MODEL, card.sha256)
+        pretrained = petseg.MODELS[DEFAULT_ARCHITECTURE](weights="pets")
+        digest = read_card(find_pretrained(DEFAULT_ARCHITECTURE, None))["sha256"]
+        return LoadedModel(pretrained, petseg.model_info(pretrained), DEFAULT_MODEL, digest)
     if path.suffix == ".keras":
         model = _load_keras(path)
     else:

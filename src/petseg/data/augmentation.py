@@ -88,7 +88,6 @@ STRONG = Augmentation(
     mosaic=0.25,
     paste=0.3,
     occlusion=0.15,
-    elastic=0.0,
     blur=0.1,
     noise=0.1,
 )

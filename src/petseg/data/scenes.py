@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from petseg.data.transforms import child_seed
+
 PASTED_SIZE = (0.2, 0.65)  # of a pasted photo, as a share of the frame's sides
 MOST_PASTED = 6
 MOSAIC_3X3 = 0.3  # share of mosaics that are 3x3
@@ -77,8 +79,7 @@ def paste(
     def layer(
         step: tf.Tensor, onto: tf.Tensor, onto_masks: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        one = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int64), step)
-        draws = tf.unstack(tf.random.stateless_uniform((4, count), one), num=4)
+        draws = tf.unstack(tf.random.stateless_uniform((4, count), child_seed(seed, step)), num=4)
         low, high = PASTED_SIZE
         # Of more objects, each is smaller, so that some of the background stays.
         high = high - (high - low) * 0.1 * tf.cast(number - 1, tf.float32)

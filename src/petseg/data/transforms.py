@@ -165,7 +165,7 @@ def degrade(images: tf.Tensor, seed: tf.Tensor, *, blur: float, noise: float) ->
     return tf.cond(draws[1] < noise, noisy, lambda: images)
 
 
-def child_seed(seed: tf.Tensor, number: int) -> tf.Tensor:
+def child_seed(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """Derives another seed.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from petseg.pretrained import DEFAULT_BACKBONE, PETS, find_pretrained
+from petseg.pretrained import DEFAULT_BACKBONE, PETS, find_pretrained, read_card
 from petseg_runtime import validation
 from petseg_runtime.predictor import MIN_SIZE
 
@@ -50,7 +50,8 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
     if backbone is not None:
         return backbone
     if weights == PETS:
-        return find_pretrained(architecture, None).split("-", 1)[1]
+        backbone = read_card(find_pretrained(architecture, None))["backbone"]
+        return str(backbone)
     return DEFAULT_BACKBONE
 
 
