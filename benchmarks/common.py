@@ -151,8 +151,8 @@ class Record:
         Args:
             **facts: Further entries of the file.
         """
-        from petseg.atomic_files import write_json
         from petseg.environment import environment
+        from petseg_runtime.atomic_files import write_json
 
         self._content |= {"environment": environment(), **facts}
         self.path.parent.mkdir(parents=True, exist_ok=True)

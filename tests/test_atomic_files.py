@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from petseg.atomic_files import whole_file, write_json
+from petseg_runtime.atomic_files import whole_file, write_json
 
 
 def names_in(folder):
@@ -97,7 +97,7 @@ def test_two_processes_write_to_one_folder(tmp_path):
     path = tmp_path / "notes.txt"
     code = (
         "import sys, pathlib\n"
-        "from petseg.atomic_files import whole_file\n"
+        "from petseg_runtime.atomic_files import whole_file\n"
         "with whole_file(pathlib.Path(sys.argv[1])) as part:\n"
         "    part.write_text('theirs')\n"
     )

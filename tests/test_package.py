@@ -25,38 +25,34 @@ PACKAGES = ("petseg", "petseg_cli", "petseg_runtime")
 # the packages petseg.data and petseg.models. Another package, such as petseg_runtime for petseg, is
 # one part. The test prints this table as it would be.
 IMPORTS = """
-petseg.atomic_files:
 petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.normalization petseg_runtime
 petseg.boundary_f1: petseg_runtime
-petseg.checkpoint: petseg.atomic_files petseg.run_lock petseg.run_state
+petseg.checkpoint: petseg.run_lock petseg.run_state petseg_runtime
 petseg.comparison: petseg.scores
 petseg.compilation:
 petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
 petseg.dilation:
-petseg.efficientnet_lite: petseg.pretrained
+petseg.efficientnet_lite: petseg_runtime
 petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.model_records petseg.scores petseg_runtime
-petseg.experiment: petseg.atomic_files petseg.backbones petseg.checkpoint petseg.complexity
-    petseg.data petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics
-    petseg.models petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training
-    petseg_runtime
-petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.part_folders
-    petseg.scores petseg_runtime
+petseg.experiment: petseg.backbones petseg.checkpoint petseg.complexity petseg.data
+    petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics petseg.models
+    petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
 petseg.losses: petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.metrics: petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
 petseg.normalization:
-petseg.part_folders:
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
-petseg.pretrained: petseg.atomic_files
+petseg.pretrained: petseg_runtime
 petseg.run_lock:
-petseg.run_state: petseg.atomic_files petseg_runtime
-petseg.scores: petseg.atomic_files petseg_runtime
+petseg.run_state: petseg_runtime
+petseg.scores: petseg_runtime
 petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
     petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
@@ -72,21 +68,22 @@ petseg_cli.model_loading: petseg petseg_cli.streams petseg_cli.tensorflow_loggin
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
 petseg_cli.output_notes: petseg_runtime
-petseg_cli.predict: petseg petseg_cli.errors petseg_cli.model_loading petseg_cli.options
-    petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams
-    petseg_cli.tensorflow_logging petseg_cli.video petseg_runtime
+petseg_cli.predict: petseg_cli.errors petseg_cli.model_loading petseg_cli.options
+    petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams petseg_cli.video
+    petseg_runtime
 petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_runtime
-petseg_cli.prediction_output: petseg petseg_cli.output_notes petseg_cli.streams petseg_runtime
+petseg_cli.prediction_output: petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options
     petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display petseg_runtime
 petseg_cli.training_display: petseg
-petseg_cli.video: petseg petseg_cli.streams petseg_runtime
+petseg_cli.video: petseg_cli.streams petseg_runtime
 petseg_runtime.archives:
+petseg_runtime.atomic_files:
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
 petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.runtime
-petseg_runtime.formats: petseg_runtime.archives
+petseg_runtime.formats: petseg_runtime.archives petseg_runtime.parallel
 petseg_runtime.image_io:
 petseg_runtime.json_text:
 petseg_runtime.keras_file: petseg_runtime.archives petseg_runtime.json_text
@@ -95,10 +92,13 @@ petseg_runtime.model_info: petseg_runtime.json_text petseg_runtime.validation
 petseg_runtime.overlays: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.palette
     petseg_runtime.validation
 petseg_runtime.palette: petseg_runtime.model_info
-petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info
+petseg_runtime.parallel:
+petseg_runtime.part_folders:
+petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
     petseg_runtime.validation
+petseg_runtime.pretrained: petseg_runtime.formats
 petseg_runtime.runtime: petseg_runtime.formats petseg_runtime.keras_file petseg_runtime.model_info
-    petseg_runtime.predictor
+    petseg_runtime.predictor petseg_runtime.pretrained
 petseg_runtime.validation:
 """
 

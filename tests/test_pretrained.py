@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 
 import petseg
-from petseg.pretrained import (
-    DEFAULT_BACKBONE,
-    FOLDER,
-    find_pretrained,
-    load_pretrained,
-    pretrained_models,
-    read_card,
-    ship,
-)
+from petseg.pretrained import find_pretrained, load_pretrained, ship
+from petseg_runtime.pretrained import DEFAULT_BACKBONE, FOLDER, pretrained_models, read_card
 
 NAME = "fcn32-mobilenetv3small"
 LIGHT = {"backbone": "mobilenetv3small", "weights": None, "decoder_filters": 8}

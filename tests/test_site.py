@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import petseg
-from petseg.pretrained import pretrained_models, read_card
 from petseg_runtime.palette import class_colours
+from petseg_runtime.pretrained import pretrained_models, read_card
 
 SITE = os.environ.get("PETSEG_SITE")
 CHROMIUM = shutil.which("chromium")

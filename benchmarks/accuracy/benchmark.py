@@ -28,11 +28,11 @@ from benchmarks.accuracy.result_rows import (
 )
 from benchmarks.common import argument_parser, seconds_of, take_turns
 from petseg import experiment
-from petseg.atomic_files import whole_file, write_json
 from petseg.comparison import comparison_table
 from petseg.experiment import RunFiles, Settings
 from petseg.mask_grid import prediction_grid, spread_examples
-from petseg.pretrained import DEFAULT_BACKBONE
+from petseg_runtime.atomic_files import whole_file, write_json
+from petseg_runtime.pretrained import DEFAULT_BACKBONE
 
 IMAGENET = "imagenet"
 AUGMENT = "strong"  # see docs/results/recipe.json

@@ -22,9 +22,9 @@ from benchmarks.accuracy.result_rows import (
     row_labels,
 )
 from benchmarks.common import RESULTS, argument_parser
-from petseg.atomic_files import whole_file
 from petseg.mask_grid import INK
 from petseg.plots import GREY, RULE
+from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.palette import PALETTE, class_colours
 
 WIDTH = 4.6  # inches; a phone shows them on 340 to 400 pixels

@@ -20,8 +20,8 @@ from PIL import Image
 from benchmarks.accuracy.benchmark_figures import draw_figures
 from benchmarks.accuracy.result_rows import result_rows
 from benchmarks.common import RESULTS
-from petseg.atomic_files import whole_file, write_json
 from petseg.experiment import RunFiles
+from petseg_runtime.atomic_files import whole_file, write_json
 
 LATENCY = "latency.json"
 MASKS = "masks.jpg"

@@ -18,9 +18,9 @@ from PIL import Image
 import petseg
 from benchmarks.accuracy.photo_scores import class_ious, confusion, interval, mean_ious
 from benchmarks.common import argument_parser
-from petseg.atomic_files import whole_file, write_json
 from petseg.data import pet_examples
 from petseg_runtime import overlay
+from petseg_runtime.atomic_files import whole_file, write_json
 
 THUMBNAIL = (16, 16)
 CORRELATION = 0.993  # of the grey thumbnails of two photos that count as the same

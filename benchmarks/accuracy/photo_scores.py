@@ -20,10 +20,10 @@ import tensorflow as tf
 import petseg
 from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
 from benchmarks.common import RESULTS
-from petseg.atomic_files import write_json
 from petseg.data import pet_examples
 from petseg.evaluation import class_masks
 from petseg.experiment import Result, RunFiles
+from petseg_runtime.atomic_files import write_json
 
 FILE = "photo_scores.json"
 RESAMPLES = 2000

@@ -20,8 +20,9 @@ import petseg
 from benchmarks.common import Record, argument_parser, seconds_of
 from petseg.data import pet_examples
 from petseg.model_records import update_info
-from petseg.pretrained import find_pretrained, read_card
+from petseg.pretrained import find_pretrained
 from petseg_runtime.predictor import SHORTER_SIDE
+from petseg_runtime.pretrained import read_card
 
 PREDICTIONS = 10_000
 SETTLED = 500  # predictions after which memory must not grow any more

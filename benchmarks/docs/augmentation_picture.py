@@ -12,10 +12,10 @@ import tensorflow as tf
 from PIL import Image
 
 import petseg
-from petseg.atomic_files import whole_file
 from petseg.data import Augmentation, synthetic_examples
 from petseg.data.batch_augmentation import augment_batch
 from petseg.data.pipeline import CROP_MARGIN, resize_example
+from petseg_runtime.atomic_files import whole_file
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 SIDE, GAP = 224, 8

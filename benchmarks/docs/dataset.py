@@ -19,12 +19,12 @@ from PIL import Image, ImageOps
 
 import petseg
 from benchmarks.common import argument_parser
-from petseg.atomic_files import whole_file, write_json
 from petseg.data import describe, pet_examples
 from petseg.environment import environment
 from petseg.mask_grid import prediction_grid
-from petseg.pretrained import pretrained_models, read_card
+from petseg_runtime.atomic_files import whole_file, write_json
 from petseg_runtime.palette import class_colours
+from petseg_runtime.pretrained import pretrained_models, read_card
 
 WORST = 8
 BORDER = petseg.PET_CLASSES.index("border")

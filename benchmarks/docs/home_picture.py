@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import petseg
-from petseg.atomic_files import whole_file
+from petseg_runtime.atomic_files import whole_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 PHOTOS = ("english_setter_58", "Persian_269", "Abyssinian_44")

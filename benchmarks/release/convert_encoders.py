@@ -20,11 +20,11 @@ from keras import layers
 
 import petseg
 from benchmarks.common import argument_parser
-from petseg.atomic_files import write_json
 from petseg.backbones import BACKBONES
 from petseg.efficientnet_lite import EPSILON, VARIANTS, WEIGHTS, efficientnet_lite
 from petseg.environment import environment
 from petseg.pretrained import half_precision, write_arrays
+from petseg_runtime.atomic_files import write_json
 
 TOLERANCE = 1e-4  # of a logit
 ODD_SIZE = (225, 193)

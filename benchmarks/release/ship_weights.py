@@ -1,6 +1,6 @@
-"""Puts the weights of a finished training into the package, for `weights="pets"`.
+"""Puts the model of a finished training into the package, for `weights="pets"`.
 
-The weights ship in half precision; the scores in their record are those of the weights that ship.
+The weights ship in half precision; the scores in their card are those of the weights that ship.
 
     python -m benchmarks.release.ship_weights runs/unet --data-dir DIR
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 import keras
 
 import petseg
+from benchmarks.release.pretrained_graphs import write_graph
 from petseg.experiment import Result, RunFiles
 from petseg.pretrained import half_precision, ship
+from petseg_runtime.pretrained import FOLDER
 
 
 def main() -> None:
@@ -45,6 +47,10 @@ def main() -> None:
         **{split: json.loads(evaluation.to_json()) for split, evaluation in scores.items()},
     }
     ship(model, card)
+    path = FOLDER / f"{settings.architecture}-{settings.backbone}.onnx"
+    write_graph(
+        petseg.MODELS[settings.architecture](backbone=settings.backbone, weights="pets"), path
+    )
     shipped, trained = scores["test"].mean_iou, result.test.mean_iou
     print(f"mean IoU {shipped:.4f} in half precision, {trained:.4f} as trained")
 

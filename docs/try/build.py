@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import petseg
-from petseg.pretrained import pretrained_models, read_card
 from petseg_runtime.palette import class_colours
+from petseg_runtime.pretrained import pretrained_models, read_card
 
 HERE = Path(__file__).parent
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import keras
 
-from petseg.atomic_files import whole_file
 from petseg.run_lock import RunLock
 from petseg.run_state import (
     COMPLETE,
@@ -23,6 +22,7 @@ from petseg.run_state import (
     RunFiles,
     RunState,
 )
+from petseg_runtime.atomic_files import whole_file
 
 NEW = ".new-"  # before the name of a weights file that `run.json` does not name yet
 

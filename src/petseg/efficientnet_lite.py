@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from petseg.pretrained import read_arrays
+from petseg_runtime.pretrained import read_arrays
 
 WEIGHTS = Path(__file__).parent / "weights" / "imagenet"
 EPSILON = 1e-3  # of batch normalization, as trained

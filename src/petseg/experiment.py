@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import keras
 
-from petseg.atomic_files import whole_file, write_json
 from petseg.backbones import BACKBONES
 from petseg.checkpoint import Run, without_optimizer
 from petseg.complexity import multiply_adds
@@ -33,6 +32,7 @@ from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
 from petseg.scores import Evaluation
 from petseg.training import Plan
 from petseg_runtime import validation
+from petseg_runtime.atomic_files import whole_file, write_json
 from petseg_runtime.json_text import parse_json
 
 __all__ = [

@@ -20,12 +20,12 @@ from keras import layers, ops
 from petseg.data import draw_pet
 from petseg.evaluation import class_masks
 from petseg.model_records import model_info
-from petseg.part_folders import part_folder
 from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
 from petseg_runtime.export_path import check_export_path
 from petseg_runtime.formats import FORMATS, format_name
 from petseg_runtime.model_info import QUANTIZATIONS
+from petseg_runtime.part_folders import part_folder
 from petseg_runtime.predictor import resize
 
 # Sizes of the synthetic images that a model of any size is compared on, and how many of each.

@@ -118,7 +118,7 @@ def predictor(
         TypeError: If `model` is neither.
     """
     if isinstance(model, Runtime):
-        return Predictor(model, model.info, model.input_size, image_size, tta, tile)
+        return model.predictor(image_size, tta, tile)
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
     shape = getattr(model, "input_shape", None)  # A subclassed model has none.

@@ -1,11 +1,5 @@
-"""The weights in the package: whole models, trained on Oxford-IIIT Pet.
+"""The weights of the pretrained models, for Keras models: `weights="pets"`."""
 
-The weights of a model are `weights/<architecture>-<backbone>.npz`. Next to them is their card, a
-JSON file of the same name: the scores, the training settings, the licence and the SHA-256.
-"""
-
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,23 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.atomic_files import whole_file, write_json
+from petseg_runtime.atomic_files import whole_file, write_json
+from petseg_runtime.pretrained import (
+    FOLDER,
+    digest,
+    pretrained_backbones,
+    read_arrays,
+    read_card,
+)
 
-FOLDER = Path(__file__).parent / "weights"
 PETS = "pets"  # the value of `weights`
-DEFAULT_BACKBONE = "efficientnetlite0"  # its ImageNet weights come with the package
-
-
-def pretrained_models(folder: Path = FOLDER) -> list[str]:
-    """Lists the pretrained weights.
-
-    Args:
-        folder: Folder of the weights. By default the one in the package.
-
-    Returns:
-        Their names, `<architecture>-<backbone>`, sorted.
-    """
-    return sorted(path.stem for path in folder.glob("*.json"))
 
 
 def find_pretrained(architecture: str, backbone: str | None, folder: Path = FOLDER) -> str:
@@ -37,8 +24,7 @@ def find_pretrained(architecture: str, backbone: str | None, folder: Path = FOLD
 
     Args:
         architecture: Key of `petseg.MODELS`.
-        backbone: Key of `petseg.BACKBONES`, or None for `DEFAULT_BACKBONE`, and for the first of
-            those that have weights where it has none.
+        backbone: Key of `petseg.BACKBONES`, or None for the default one of that architecture.
         folder: Folder of the weights. By default the one in the package.
 
     Returns:
@@ -47,36 +33,21 @@ def find_pretrained(architecture: str, backbone: str | None, folder: Path = FOLD
     Raises:
         ValueError: If there are no such weights.
     """
-    found = [name.split("-", 1) for name in pretrained_models(folder)]
-    architectures = list(dict.fromkeys(name for name, _ in found))
-    if architecture not in architectures:
+    found = pretrained_backbones(folder)
+    if architecture not in found:
         raise ValueError(
             "`weights='pets'` must be used with an architecture that has such weights: "
-            f"{', '.join(architectures)}. Received: {architecture!r}. Use `weights='imagenet'`."
+            f"{', '.join(found)}. Received: {architecture!r}. Use `weights='imagenet'`."
         )
-    backbones = [row for name, row in found if name == architecture]
+    backbones = found[architecture]
     if backbone is None:
-        backbone = DEFAULT_BACKBONE if DEFAULT_BACKBONE in backbones else backbones[0]
+        backbone = backbones[0]
     if backbone not in backbones:
         raise ValueError(
             f"`weights='pets'` must be used with `backbone` {' or '.join(map(repr, backbones))} "
             f"for {architecture}. Received: {backbone!r}. Use `weights='imagenet'`."
         )
     return f"{architecture}-{backbone}"
-
-
-def read_card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """Reads the card of pretrained weights.
-
-    Args:
-        name: A name of `pretrained_models`.
-        folder: Folder of the weights. By default the one in the package.
-
-    Returns:
-        The card.
-    """
-    card: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return card
 
 
 def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> None:
@@ -103,27 +74,6 @@ def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> Non
     model.set_weights([array.astype("float32") for array in arrays])
 
 
-def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """Reads a weights file whose SHA-256 is in the card beside it.
-
-    Args:
-        name: Name of both files, without suffix.
-        folder: Their folder.
-
-    Returns:
-        The arrays by name, in the order in which they were written.
-
-    Raises:
-        OSError: If the file is missing or was changed.
-    """
-    path = folder / f"{name}.npz"
-    if not path.is_file() or _digest(path) != read_card(name, folder)["sha256"]:
-        state = "was changed" if path.is_file() else "is missing"
-        raise OSError(f"The weights file {path} {state}. Install petseg again.")
-    with np.load(path) as file:
-        return {key: file[key] for key in file.files}
-
-
 def write_arrays(
     name: str, arrays: Mapping[str, np.ndarray], card: dict[str, Any], folder: Path = FOLDER
 ) -> None:
@@ -142,7 +92,7 @@ def write_arrays(
     path = folder / f"{name}.npz"
     with whole_file(path) as part:
         np.savez_compressed(part, allow_pickle=False, **arrays)
-    write_json(folder / f"{name}.json", {"sha256": _digest(path), **card})
+    write_json(folder / f"{name}.json", {"sha256": digest(path), **card})
 
 
 def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> None:
@@ -158,9 +108,20 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
         OSError: If a file cannot be written.
     """
     arrays = half_precision(model.get_weights())
-    names = [f"arr_{index}" for index in range(len(arrays))]  # their order is that of the model
     name = f"{card['architecture']}-{card['backbone']}"
-    write_arrays(name, dict(zip(names, arrays, strict=True)), card, folder)
+    write_arrays(name, dict(zip(array_names(model), arrays, strict=True)), card, folder)
+
+
+def array_names(model: keras.Model) -> list[str]:
+    """Names the weights of a model in a weights file and in the graph that reads it.
+
+    Args:
+        model: A model.
+
+    Returns:
+        A name for each of `model.weights`, in their order.
+    """
+    return [f"arr_{index}" for index in range(len(model.weights))]
 
 
 def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -176,7 +137,3 @@ def half_precision(arrays: list[np.ndarray]) -> list[np.ndarray]:
         The rounded weights, in the same order.
     """
     return [array.astype("float16") if array.ndim > 1 else array for array in arrays]
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

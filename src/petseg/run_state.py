@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from petseg.atomic_files import write_json
+from petseg_runtime.atomic_files import write_json
 from petseg_runtime.json_text import parse_json
 
 SCHEMA = 2

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from petseg.atomic_files import whole_file
 from petseg_runtime import validation
+from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.json_text import parse_json
 
 

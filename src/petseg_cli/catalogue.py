@@ -84,7 +84,6 @@ class PretrainedModel:
         image_size: (height, width) that it was trained at.
         mean_iou: Mean IoU on the test split of Oxford-IIIT Pet.
         num_bytes: Size of the weights file.
-        sha256: Hash of the weights file.
     """
 
     architecture: str
@@ -92,11 +91,10 @@ class PretrainedModel:
     image_size: tuple[int, int]
     mean_iou: float
     num_bytes: int
-    sha256: str
 
 
 def pretrained_models() -> list[PretrainedModel]:
-    """Reads the cards of the weights in the package.
+    """Reads the cards of the pretrained models in the package.
 
     Returns:
         The models, in the order of `ARCHITECTURES`.
@@ -107,8 +105,8 @@ def pretrained_models() -> list[PretrainedModel]:
 
 
 def _weights_folder() -> Path:
-    # This finds the package without importing it, which `importlib.resources` would do.
-    spec = importlib.util.find_spec("petseg")
+    # This finds the package without importing it, and NumPy with it.
+    spec = importlib.util.find_spec("petseg_runtime")
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "weights"
@@ -124,5 +122,4 @@ def _read_card(path: Path) -> PretrainedModel:
         image_size=(height, width),
         mean_iou=card["test"]["mean_iou"],
         num_bytes=weights.stat().st_size if weights.exists() else 0,
-        sha256=card["sha256"],
     )

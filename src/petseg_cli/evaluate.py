@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petseg_cli.data_source import announce_download, class_names_of, data_source
-from petseg_cli.model_loading import DEFAULT_MODEL, LoadedModel, check_model, load_model
+from petseg_cli.model_loading import MODEL_HELP, LoadedModel, find_model, load_model
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="MODEL", help=f"A saved or exported model. Default: {DEFAULT_MODEL}."
-        ),
+        typer.Argument(metavar="MODEL", help=MODEL_HELP),
     ] = None,
     data: Data = "pets",
     data_dir: DataDir = None,
@@ -41,9 +39,9 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a whole test split."""
     check_can_write(json, "--json")
-    check_model(model)
+    found = find_model(model)
     source = data_source(data, data_dir, classes, binary)
-    loaded = load_model(model)
+    loaded = load_model(found)
     _check_classes(loaded, source)
     size = loaded.size_for(image_size)
 

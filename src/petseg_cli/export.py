@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from petseg_cli.data_source import announce_download, data_source
-from petseg_cli.model_loading import DEFAULT_MODEL, check_model, load_model
+from petseg_cli.model_loading import DEFAULT_MODEL, KERAS_SUFFIX, find_model, load_keras_model
 from petseg_cli.options import Binary, Classes, DataDir, ModelImageSize
 from petseg_cli.streams import printable
 from petseg_cli.tensorflow_logging import quiet_stderr
@@ -33,7 +33,11 @@ def export(
     ],
     model: Annotated[
         Path | None,
-        typer.Option(metavar="MODEL.keras", help=f"A saved model. Default: {DEFAULT_MODEL}."),
+        typer.Option(
+            metavar="MODEL",
+            help="A pretrained model by name (petseg models), a .keras file, or the folder of a "
+            f"run. Default: {DEFAULT_MODEL}.",
+        ),
     ] = None,
     quantize: Annotated[
         Quantization | None,
@@ -74,15 +78,17 @@ def export(
     }
     _check_options(out, quantize, [name for name, value in given.items() if value is not None])
     _check_out(out)
-    if model is not None and model.suffix != ".keras":
+    found = find_model(model)
+    if isinstance(found, Path) and found.suffix != KERAS_SUFFIX:
         raise typer.BadParameter(
-            f"It must be a .keras file. Received: {printable(model)}.", param_hint="--model"
+            "It must be a pretrained model, a .keras file or the folder of a run. "
+            f"Received: {printable(found)}.",
+            param_hint="--model",
         )
-    check_model(model)
     source = None
     if quantize is Quantization.INT8:
         source = data_source(data or "pets", data_dir, classes, binary)
-    loaded = load_model(model)
+    loaded = load_keras_model(found)
     calibration: Any = None
     checked = f"its {'classes' if quantize or argmax else 'logits'} on synthetic pets"
     if source is not None:

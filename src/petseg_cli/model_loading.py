@@ -16,20 +16,25 @@ from petseg_cli.tensorflow_logging import quiet_import, quiet_stderr
 if TYPE_CHECKING:
     import keras
 
-    from petseg import ModelInfo, Runtime
+    from petseg_runtime import ModelInfo, Runtime
+    from petseg_runtime.predictor import Predictor
 
-DEFAULT_ARCHITECTURE = "unet"
-DEFAULT_MODEL = "the U-Net for pets"
+DEFAULT_MODEL = "unet"
+RUN_MODEL = "model.keras"  # in the folder of a run; a test compares it with `RunFiles`
 FALLBACK_SIZE = (224, 224)
 SMALLEST_SIDE = 32
 # Written out, because the formats import NumPy. A test compares them with `petseg_runtime`.
-SUFFIXES = (".keras", ".onnx", ".tflite", ".xml")
+KERAS_SUFFIX = ".keras"
+SUFFIXES = (KERAS_SUFFIX, ".onnx", ".tflite", ".xml")
+
+MODEL_HELP = (
+    "A pretrained model by name (petseg models), a saved or exported model, or the folder of a "
+    f"run. Default: {DEFAULT_MODEL}."
+)
 
 ModelOption = Annotated[
     Path | None,
-    typer.Option(
-        "--model", metavar="MODEL", help=f"A saved or exported model. Default: {DEFAULT_MODEL}."
-    ),
+    typer.Option("--model", metavar="MODEL", help=MODEL_HELP),
 ]
 
 
@@ -54,6 +59,27 @@ class LoadedModel:
         """(height, width) of the only images that it takes, or None."""
         size = getattr(self.model, "input_size", None) or self.model.input_shape[1:3]
         return None if None in size else (size[0], size[1])
+
+    def predictor(
+        self, image_size: tuple[int, int] | None, tta: bool, tile: int | None
+    ) -> "Predictor":
+        """Makes what predicts photos.
+
+        Args:
+            image_size: (height, width) at which the model sees a photo, or None.
+            tta: Whether to average with the mirrored photo.
+            tile: Side of the tiles in pixels, or None.
+
+        Returns:
+            The predictor.
+        """
+        from petseg_runtime import Runtime
+
+        if isinstance(self.model, Runtime):  # without an import of TensorFlow
+            return self.model.predictor(image_size, tta, tile)
+        from petseg.prediction import predictor
+
+        return predictor(self.model, image_size, tta, tile)
 
     def size_for(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         """Decides on the size of the images to give to the model.
@@ -94,68 +120,103 @@ class LoadedModel:
         )
 
 
-def check_model(path: Path | None) -> None:
-    """Refuses a path that cannot be a model, without importing anything large.
+def find_model(model: Path | None) -> Path | str:
+    """Finds a model by a path or a name, without importing anything large.
 
     Args:
-        path: The path, or None for the default model.
+        model: A file, a folder, the name of a pretrained model, or None for the default model. What
+            exists in the file system comes before a name.
+
+    Returns:
+        The path of a model, or the full name of a pretrained one.
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
+        FileNotFoundError: If there is neither a file nor a pretrained model.
         ValueError: If it is neither a file nor a directory, a directory that holds no model, or a
             file of another format.
     """
-    if path is None:
-        return
-    shown = printable(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no model file {shown}.")
-    if path.is_dir():
-        if not (path / "saved_model.pb").is_file():
-            hint = f" Did you mean {shown}/model.keras?" if (path / "model.keras").exists() else ""
-            raise ValueError(f"{shown} is a directory, but not that of a SavedModel.{hint}")
-    elif not stat.S_ISREG(path.stat().st_mode):
+    from petseg_runtime.pretrained import full_name
+
+    if model is None:
+        return full_name(DEFAULT_MODEL)
+    shown = printable(model)
+    if not model.exists():
+        try:
+            return full_name(str(model))
+        except ValueError:
+            hint = "" if model.suffix else " `petseg models` lists the names of pretrained models."
+            raise FileNotFoundError(f"There is no model file {shown}.{hint}") from None
+    if model.is_dir():
+        if (model / RUN_MODEL).is_file():
+            return model / RUN_MODEL
+        if not (model / "saved_model.pb").is_file():
+            raise ValueError(
+                f"{shown} is a directory, but neither that of a run, which holds {RUN_MODEL}, nor "
+                "that of a SavedModel."
+            )
+    elif not stat.S_ISREG(model.stat().st_mode):
         raise ValueError(f"{shown} is not a regular file.")
-    elif path.suffix not in SUFFIXES:
+    elif model.suffix not in SUFFIXES:
         hint = ""
-        if path.name.endswith(".weights.h5"):
+        if model.name.endswith(".weights.h5"):
             hint = " Weights alone are not a model: save the model with `model.save`."
         raise ValueError(
-            f"A model must be a file that ends in {', '.join(SUFFIXES)}, or the directory of a "
-            f"SavedModel. Received: {shown}.{hint}"
+            f"A model must be a file that ends in {', '.join(SUFFIXES)}, the folder of a run, the "
+            "directory of a SavedModel, or the name of a pretrained model. "
+            f"Received: {shown}.{hint}"
         )
+    return model
 
 
-def load_model(path: Path | None) -> LoadedModel:
-    """Loads a saved or exported model.
+def load_model(found: Path | str) -> LoadedModel:
+    """Loads a model. Pretrained and exported ones run without TensorFlow.
 
     Args:
-        path: A `.keras` file or what `petseg export` wrote. None for the U-Net that comes with
-            petseg.
+        found: What `find_model` returned.
 
     Returns:
         The model with its record.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file has another format or is damaged.
+        ValueError: If the file is damaged.
         ImportError: If the runtime of an exported model is not installed.
     """
-    check_model(path)
+    from petseg_runtime import Runtime
+    from petseg_runtime.pretrained import read_card
+
+    if isinstance(found, str):
+        runtime = Runtime.pretrained(found)
+        return LoadedModel(runtime, runtime.info, found, read_card(found)["sha256"])
+    if found.suffix == KERAS_SUFFIX:
+        return load_keras_model(found)
+    with quiet_stderr():
+        runtime = _open_runtime(found)
+    return LoadedModel(runtime, runtime.info, printable(found), _digest(found))
+
+
+def load_keras_model(found: Path | str) -> LoadedModel:
+    """Loads a model in Keras.
+
+    Args:
+        found: What `find_model` returned: a `.keras` file, or the name of a pretrained model.
+
+    Returns:
+        The model with its record.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
     with quiet_import():
         import petseg
-    if path is None:
-        from petseg.pretrained import find_pretrained, read_card
+    from petseg_runtime.pretrained import read_card
 
-        pretrained = petseg.MODELS[DEFAULT_ARCHITECTURE](weights="pets")
-        digest = read_card(find_pretrained(DEFAULT_ARCHITECTURE, None))["sha256"]
-        return LoadedModel(pretrained, petseg.model_info(pretrained), DEFAULT_MODEL, digest)
-    if path.suffix == ".keras":
-        model = _load_keras(path)
-    else:
-        with quiet_stderr():
-            model = _open_runtime(path)
-    return LoadedModel(model, petseg.model_info(model), printable(path), _digest(path))
+    if isinstance(found, str):
+        card = read_card(found)
+        model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")
+        return LoadedModel(model, petseg.model_info(model), found, card["sha256"])
+    model = _load_keras(found)
+    return LoadedModel(model, petseg.model_info(model), printable(found), _digest(found))
 
 
 def _load_keras(path: Path) -> "keras.Model":
@@ -179,7 +240,7 @@ def _open_runtime(path: Path) -> "Runtime":
     """Opens an exported model and runs it once: the first run is when LiteRT writes to stderr."""
     import numpy as np
 
-    from petseg import Runtime
+    from petseg_runtime import Runtime
 
     runtime = Runtime(path)
     height, width = (side or SMALLEST_SIDE for side in runtime.input_size)
@@ -190,7 +251,6 @@ def _open_runtime(path: Path) -> "Runtime":
 def _digest(path: Path) -> str:
     """Hashes the files of a model."""
     from petseg_runtime.formats import format_of
-    from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 
     digest = hashlib.sha256()
     files = [path] if path.suffix == KERAS_SUFFIX else format_of(path).files(path)

@@ -15,18 +15,17 @@ from petseg_cli.model_loading import (
     SMALLEST_SIDE,
     LoadedModel,
     ModelOption,
-    check_model,
+    find_model,
     load_model,
 )
 from petseg_cli.options import ModelImageSize, check_can_write
 from petseg_cli.prediction_inputs import Inputs, find_inputs
 from petseg_cli.prediction_output import Item, OutputFolder, class_shares
 from petseg_cli.streams import printable, warn
-from petseg_cli.tensorflow_logging import quiet_import
 from petseg_cli.video import write_overlaid
 
 if TYPE_CHECKING:
-    from petseg_runtime.predictor import Predictor
+    from petseg_runtime.predictor import Prediction, Predictor
 
 
 def predict(
@@ -70,7 +69,7 @@ def predict(
     check_can_write(json, "--json")
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{printable(out)} is not a folder.", param_hint="--out")
-    check_model(model)
+    found = find_model(model)
     # Large photos are read in bounded memory, up to twice Pillow's limit.
     warnings.filterwarnings("ignore", message=".*decompression bomb", module="PIL")
     inputs = find_inputs(paths)
@@ -83,7 +82,7 @@ def predict(
             warn("There is no photo to predict: all images were written by petseg.")
         raise typer.Exit(1)
 
-    loaded = load_model(model)
+    loaded = load_model(found)
     if cutout and loaded.info.background is None:
         raise ValueError(
             f"--cutout needs a class called background. {loaded.name} has the classes "
@@ -131,14 +130,11 @@ def _check_applies(inputs: Inputs, overlay: bool, cutout: bool, json: Path | Non
 def _predictor(
     loaded: LoadedModel, image_size: tuple[int, int] | None, tta: bool, tile: int | None
 ) -> "Predictor":
-    with quiet_import():
-        from petseg.prediction import predictor
-
     if image_size is not None and tile is None:
         loaded.size_for(image_size)
     if loaded.info.image_size is None and loaded.fixed_size is None and not (image_size or tile):
         loaded.warn_of_unknown_size("photos are scaled to a shorter side of 224 pixels")
-    return predictor(loaded.model, image_size, tta, tile)
+    return loaded.predictor(image_size, tta, tile)
 
 
 @dataclass
@@ -163,6 +159,41 @@ class _Run:
         self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
     ) -> None:
         """Predicts the photos that are not done."""
+        from petseg_runtime.parallel import in_order
+
+        missing = self._missing(paths, folder)
+        if self.shares:
+            typer.echo(f"Already in {printable(folder.folder)}: {_photos(len(self.shares))}")
+        written = 0
+        predicted = zip(missing, predictor.files(item.path for item in missing), strict=True)
+
+        def write(
+            one: tuple[Item, "Prediction"],
+        ) -> tuple[list[Path], dict[str, float]] | Exception:
+            item, found = one
+            try:
+                if found.error is not None:
+                    raise found.error
+                assert found.mask is not None
+                files = folder.write_photo(item, found.mask)
+            except (OSError, ValueError) as error:
+                return error
+            return files, class_shares(found.mask, loaded.info.class_names)
+
+        with _progress("photos", redrawn=len(missing) > 1) as (say, advance):
+            for item, result in zip(missing, in_order(write, predicted), strict=True):
+                advance(len(missing))
+                if isinstance(result, Exception):
+                    self.fail(item.path, one_line(result))
+                    continue
+                written += 1
+                files, self.shares[item.path] = result
+                say(item.path, files)
+        if written > 1:
+            typer.echo(f"Wrote {_photos(written)} to {printable(folder.folder)}")
+
+    def _missing(self, paths: list[Path], folder: OutputFolder) -> list[Item]:
+        """Finds the photos that are not done, and reads the shares of those that are."""
         missing: list[Item] = []
         for path in paths:
             try:
@@ -173,27 +204,7 @@ class _Run:
                     missing.append(item)
             except (OSError, ValueError) as error:
                 self.fail(path, one_line(error))
-        if self.shares:
-            typer.echo(f"Already in {printable(folder.folder)}: {_photos(len(self.shares))}")
-        written = 0
-        with _progress("photos", redrawn=len(missing) > 1) as (say, advance):
-            for item, found in zip(
-                missing, predictor.files(item.path for item in missing), strict=True
-            ):
-                advance(len(missing))
-                try:
-                    if found.error is not None:
-                        raise found.error
-                    assert found.mask is not None
-                    files = folder.write_photo(item, found.mask)
-                except (OSError, ValueError) as error:
-                    self.fail(item.path, one_line(error))
-                    continue
-                written += 1
-                self.shares[item.path] = class_shares(found.mask, loaded.info.class_names)
-                say(item.path, files)
-        if written > 1:
-            typer.echo(f"Wrote {_photos(written)} to {printable(folder.folder)}")
+        return missing
 
     def videos(
         self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
@@ -226,7 +237,7 @@ class _Run:
         """Writes the shares of the photos that are done, in the order of the arguments."""
         if file is None:
             return
-        from petseg.atomic_files import write_json
+        from petseg_runtime.atomic_files import write_json
 
         file.parent.mkdir(parents=True, exist_ok=True)
         done = {printable(path): self.shares[path] for path in photos if path in self.shares}

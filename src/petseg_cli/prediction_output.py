@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from petseg import ModelInfo
+    from petseg_runtime import ModelInfo
 
 PHOTO_FILES = {"overlay": "_overlay.png", "cutout": "_cutout.png", "mask": "_mask.png"}
 VIDEO_FILES = {"overlay": "_overlay.mp4"}
@@ -47,7 +48,7 @@ class OutputFolder:
 
     Files that petseg did not write are never replaced. Photos of the same name get different names:
     `cat`, `cat-2`, and so on. A photo keeps its name as long as its files are there. All files of a
-    photo appear at once, whole, while other processes may write into the same folder.
+    photo appear at once, whole, while other threads and processes may write into the same folder.
 
     Args:
         folder: The folder. It is made when the context is entered.
@@ -65,10 +66,11 @@ class OutputFolder:
         self._kinds = kinds
         self._real_folder = folder.resolve()
         self._taken: dict[tuple[bool, str], str] = {}
+        self._numbers = count()
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        from petseg.part_folders import part_folder
+        from petseg_runtime.part_folders import part_folder
 
         self.folder.mkdir(parents=True, exist_ok=True)
         self._parts = self._exit.enter_context(part_folder(self.folder))
@@ -142,6 +144,8 @@ class OutputFolder:
         """
         from PIL.PngImagePlugin import PngInfo
 
+        from petseg_runtime.image_io import turn
+
         entries = PngInfo()
         entries.add_text(KEY, item.note)
 
@@ -150,7 +154,8 @@ class OutputFolder:
                 self._picture(kind, item.path, mask).save(file, "PNG", pnginfo=entries)
                 os.fsync(file.fileno())
 
-        return self._write(item, write)
+        with turn(mask.shape):
+            return self._write(item, write)
 
     def write_video(self, item: Item, write: Callable[[Path, str], None]) -> list[Path]:
         """Writes the file of a video.
@@ -176,9 +181,10 @@ class OutputFolder:
 
     def _write(self, item: Item, write: Callable[[str, Path], None]) -> list[Path]:
         """Writes all files of an item under other names, then gives them theirs."""
-        from petseg.part_folders import locked
+        from petseg_runtime.part_folders import locked
 
-        parts = {kind: self._parts / f"{kind}.part" for kind in self.files(item)}
+        number = next(self._numbers)  # other threads write other items
+        parts = {kind: self._parts / f"{number}-{kind}.part" for kind in self.files(item)}
         try:
             for kind, part in parts.items():
                 write(kind, part)

@@ -9,7 +9,7 @@ from petseg_cli.streams import printable
 if TYPE_CHECKING:
     import numpy as np
 
-    from petseg import ModelInfo
+    from petseg_runtime import ModelInfo
     from petseg_runtime.predictor import Predictor
 
 # Frames are predicted together up to this number, and up to this number of pixels.

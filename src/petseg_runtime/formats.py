@@ -2,17 +2,18 @@
 
 import hashlib
 import importlib
-import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from petseg_runtime.archives import read_member
+from petseg_runtime.parallel import usable_cores
 
 # What TensorFlow writes into the directory of a SavedModel.
 SAVED_MODEL_ENTRIES = frozenset(
@@ -87,10 +88,6 @@ class Format:
         return [path, path.with_suffix(self.companion)] if self.companion else [path]
 
 
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _import(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
@@ -114,18 +111,30 @@ def _num_classes(shape: Any) -> int | None:
     return _dimension(shape[3]) if len(shape) == 4 else None
 
 
-def _onnx_session(path: Path) -> Any:
-    onnxruntime = _import("onnxruntime", "onnxruntime")
+def _onnx_session(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyType({})) -> Any:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _usable_cores()
+    options.intra_op_num_threads = usable_cores()
     options.log_severity_level = 3
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers(list(weights), values)
     return onnxruntime.InferenceSession(
         path, sess_options=options, providers=["CPUExecutionProvider"]
     )
 
 
-def _open_onnx(path: Path) -> Artifact:
-    session = _onnx_session(path)
+def open_onnx(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyType({})) -> Artifact:
+    """Opens an ONNX file in ONNX Runtime.
+
+    Args:
+        path: The file.
+        weights: The weights that the file does not hold, float32, by name.
+
+    Returns:
+        The opened model.
+    """
+    session = _onnx_session(path, weights)
     (given,), (result,) = session.get_inputs(), session.get_outputs()
     return Artifact(
         lambda images: session.run(None, {given.name: images})[0],
@@ -143,14 +152,14 @@ def _read_onnx(path: Path) -> str | None:
 def _write_onnx(path: Path, record: str) -> None:
     import onnx
 
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     model.metadata_props.add(key=RECORD_KEY, value=record)
     onnx.save(model, path)
 
 
 def _open_litert(path: Path) -> Artifact:
     litert = _import("ai_edge_litert.interpreter", "ai-edge-litert")
-    interpreter = litert.Interpreter(model_path=str(path), num_threads=_usable_cores())
+    interpreter = litert.Interpreter(model_path=str(path), num_threads=usable_cores())
     given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     shape: tuple[int, ...] = ()
 
@@ -282,7 +291,7 @@ FORMATS: dict[str, Format] = {
         _write_saved_model,
         entries=SAVED_MODEL_ENTRIES,
     ),
-    "onnx": Format(".onnx", "onnx", _open_onnx, _read_onnx, _write_onnx),
+    "onnx": Format(".onnx", "onnx", open_onnx, _read_onnx, _write_onnx),
     "litert": Format(".tflite", "litert", _open_litert, _read_litert, _write_litert),
     "openvino": Format(".xml", "openvino", _open_openvino, _read_openvino, _write_openvino, ".bin"),
 }

@@ -3,6 +3,9 @@
 import glob
 import os
 import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +28,10 @@ def is_image_name(path: Path) -> bool:
     """
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
+
+# Images of more pixels are handled by one thread at a time, which bounds the memory.
+LARGE_PIXELS = 2**24
+_large_image = threading.RLock()
 
 # Large images are copied in strips of rows of about this number of pixels.
 STRIP_PIXELS = 2**22
@@ -70,7 +77,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     path = Path(path)
     with open_regular(path) as file:
         try:
-            with Image.open(file) as image:
+            with Image.open(file) as image, turn(image.size):
                 ImageOps.exif_transpose(image, in_place=True)  # the copy would double the memory
                 return _pixels(_to_rgb(image))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -87,6 +94,23 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             raise ValueError(
                 f"{path} cannot be read as an image: {error} Replace the file or remove it."
             ) from error
+
+
+@contextmanager
+def turn(size: Sequence[int]) -> Iterator[None]:
+    """Waits, where an image is large, until no other thread handles a large one.
+
+    Args:
+        size: Both sides of the image.
+
+    Yields:
+        Nothing.
+    """
+    if size[0] * size[1] <= LARGE_PIXELS:
+        yield
+        return
+    with _large_image:
+        yield
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -13,6 +13,7 @@ from PIL import Image
 from petseg_runtime import validation
 from petseg_runtime.image_io import checked_pixels, find_images, read_image
 from petseg_runtime.model_info import ModelInfo
+from petseg_runtime.parallel import in_order
 
 # Smallest side of an image that a model takes.
 MIN_SIZE = 32
@@ -67,6 +68,7 @@ class Predictor:
             was trained at or, where that is unknown, a shorter side of 224 pixels.
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels of the tiles in which the model sees an image at its own size.
+        images_at_once: Number of images of the same size that the model gets at once.
     """
 
     model: Callable[[np.ndarray], np.ndarray]
@@ -75,6 +77,7 @@ class Predictor:
     image_size: tuple[int, int] | None = None
     tta: bool = False
     tile: int | None = None
+    images_at_once: int = IMAGES_AT_ONCE
 
     def __post_init__(self) -> None:
         if self.tile is not None:
@@ -155,19 +158,8 @@ class Predictor:
         Yields:
             A record for each file, with its mask or with what is wrong with it.
         """
-        waiting: list[_Waiting] = []
-        pixels = 0
-        for path in map(Path, paths):
-            try:
-                waiting.append(self._waiting(read_image(path), path))
-            except (OSError, ValueError) as error:
-                error.__cause__ = error.__context__ = None  # their frames hold the decoded image
-                waiting.append(_Waiting(path, error=error.with_traceback(None)))
-            pixels += waiting[-1].pixels
-            if pixels >= PIXELS_AT_ONCE or len(waiting) >= IMAGES_AT_ONCE:
-                yield from self._predictions(waiting)
-                waiting, pixels = [], 0
-        yield from self._predictions(waiting)
+        for waiting in self._groups(in_order(self._read, map(Path, paths))):
+            yield from self._predictions(waiting)
 
     def masks(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Predicts images in memory.
@@ -178,15 +170,27 @@ class Predictor:
         Yields:
             The mask `(H, W)` of each image, in their order.
         """
-        waiting: list[_Waiting] = []
-        pixels = 0
-        for image in images:
-            waiting.append(self._waiting(image))
-            pixels += waiting[-1].pixels
-            if pixels >= PIXELS_AT_ONCE or len(waiting) >= IMAGES_AT_ONCE:
-                yield from self._finished(waiting)
-                waiting, pixels = [], 0
-        yield from self._finished(waiting)
+        for waiting in self._groups(map(self._waiting, images)):
+            yield from self._finished(waiting)
+
+    def _read(self, path: Path) -> "_Waiting":
+        try:
+            return self._waiting(read_image(path), path)
+        except (OSError, ValueError) as error:
+            error.__cause__ = error.__context__ = None  # their frames hold the decoded image
+            return _Waiting(path, error=error.with_traceback(None))
+
+    def _groups(self, items: Iterable["_Waiting"]) -> Iterator[list["_Waiting"]]:
+        """Gathers images to predict together."""
+        group: list[_Waiting] = []
+        for item in items:
+            group.append(item)
+            pixels = sum(waiting.pixels for waiting in group)
+            if len(group) >= self.images_at_once or pixels >= PIXELS_AT_ONCE:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def _waiting(self, image: np.ndarray, path: Path | None = None) -> "_Waiting":
         size = image.shape[:2]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -12,10 +12,14 @@ from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
 from petseg_runtime.predictor import Prediction, Predictor
+from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, FOLDER, full_name, open_pretrained
+
+# On a CPU, larger batches are no faster, and make reading and writing wait.
+IMAGES_AT_ONCE = 4
 
 
 class Runtime:
-    """Runs a model that `petseg.export` wrote, without Keras.
+    """Runs an exported or a pretrained model, with neither Keras nor TensorFlow.
 
     Calling it with RGB images `(N, H, W, 3)` in [0, 255] returns what the model returns: float32
     logits `(N, H, W, num_classes)`, or int classes `(N, H, W)` where it was exported with `argmax`.
@@ -45,10 +49,40 @@ class Runtime:
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"There is no exported model {self.path}.")
-        artifact = _opened(self.path, format_of(self.path))
+        self._use(_opened(self.path, format_of(self.path)))
+
+    def _use(self, artifact: Artifact) -> None:
         self.info = _info_of(self.path, artifact)
         self.input_size = artifact.input_size
         self._run = artifact.run
+
+    @classmethod
+    def pretrained(cls, name: str = DEFAULT_ARCHITECTURE) -> Self:
+        """Opens a pretrained model of the package in ONNX Runtime.
+
+        It is the model that `petseg.unet(weights="pets")` and its like build in Keras. The command
+        `petseg models` lists the names.
+
+        Args:
+            name: An architecture, such as "unet", or an architecture and a backbone, such as
+                "unet-mobilenetv2".
+
+        Returns:
+            The model, whose `path` is that of its graph.
+
+        Raises:
+            ValueError: If there is no such model.
+            OSError: If a file of the package is missing or was changed.
+
+        Example:
+            >>> from petseg_runtime import Runtime
+            >>> mask = Runtime.pretrained().predict("cat.jpg")
+        """
+        name = full_name(name)
+        runtime = cls.__new__(cls)
+        runtime.path = FOLDER / f"{name}.onnx"
+        runtime._use(open_pretrained(name))
+        return runtime
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -124,7 +158,31 @@ class Runtime:
             ValueError: If an image or an argument does not fit the model.
             TypeError: If `images` is none of these.
         """
-        return Predictor(self, self.info, self.input_size, image_size, tta, tile)(images)
+        return self.predictor(image_size, tta, tile)(images)
+
+    def predictor(
+        self,
+        image_size: tuple[int, int] | None = None,
+        tta: bool = False,
+        tile: int | None = None,
+    ) -> Predictor:
+        """Builds the object that `predict` calls.
+
+        Args:
+            image_size: (height, width) at which the model sees an image, or None for the size in
+                the model's record.
+            tta: Whether to average with the prediction for the mirrored image.
+            tile: Side in pixels of the tiles in which the model sees large images, or None.
+
+        Returns:
+            A `Predictor`, which can be called many times.
+
+        Raises:
+            ValueError: If a size does not fit the model.
+        """
+        return Predictor(
+            self, self.info, self.input_size, image_size, tta, tile, images_at_once=IMAGES_AT_ONCE
+        )
 
     def __repr__(self) -> str:
         return f"Runtime({str(self.path)!r})"

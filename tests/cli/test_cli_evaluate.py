@@ -1,12 +1,14 @@
 """`petseg evaluate`, with saved and exported models."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import petseg
 from petseg import ModelInfo
+from petseg.experiment import RunFiles
 from petseg_cli.model_loading import SUFFIXES
 from petseg_runtime.formats import FORMATS
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
@@ -53,7 +55,7 @@ def test_an_exported_model_has_the_scores_of_its_model(cli, model_file, exported
 def test_the_pretrained_model_is_the_default(cli):
     code, out, _ = cli("evaluate", *SYNTHETIC)
     assert code == 0
-    assert out.startswith("Evaluating the U-Net for pets on the test split of synthetic at 224 x")
+    assert out.startswith("Evaluating unet-mobilenetv2 on the test split of synthetic at 224 x")
 
 
 def test_the_size_may_be_another(cli, model_file):
@@ -109,7 +111,7 @@ def test_a_model_whose_classes_have_numbers_takes_any_names(cli, tmp_path, make_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("m.weights.h5", "a file that ends in .keras, .onnx, .tflite, .xml, or the directory of"),
+        ("m.weights.h5", "a file that ends in .keras, .onnx, .tflite, .xml, the folder of a run, "),
         ("m.weights.h5", "m.weights.h5. Weights alone are not a model"),
         ("m.txt", "m.txt.\n"),
         ("m.keras", "or it is damaged: File is not a zip file. Save the model again."),
@@ -127,6 +129,33 @@ def test_a_file_that_is_no_model_is_said_in_words(cli, tmp_path, name, message):
 def test_the_suffixes_of_models_are_those_of_the_runtime():
     exported = [row.suffix for row in FORMATS.values() if row.suffix]
     assert sorted(SUFFIXES) == sorted([KERAS_SUFFIX, *exported])
+
+
+def test_a_name_that_no_model_has(cli):
+    code, out, err = cli("evaluate", "resnet", *SYNTHETIC)
+    assert (code, out) == (1, "")
+    assert err == (
+        "petseg: error: There is no model file resnet. `petseg models` lists the names of "
+        "pretrained models.\n"
+    )
+
+
+def test_the_folder_of_a_run_is_a_model(cli, model_file, tmp_path):
+    run = tmp_path / "unet"
+    run.mkdir()
+    code, _, err = cli("evaluate", run, *SYNTHETIC)
+    assert code == 1
+    assert f"{run} is a directory, but neither that of a run, which holds model.keras" in err
+    model = RunFiles(run).model
+    shutil.copy(model_file, model)
+    assert f"Evaluating {model} on" in cli("evaluate", run, *SYNTHETIC)[1]
+
+
+def test_what_exists_comes_before_a_name(cli, model_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("fcn8").mkdir()
+    shutil.copy(model_file, "fcn8/model.keras")
+    assert "Evaluating fcn8/model.keras on" in cli("evaluate", "fcn8", *SYNTHETIC)[1]
 
 
 def test_a_missing_model_is_said_before_data_is_loaded(cli, tmp_path):

@@ -35,7 +35,7 @@ def test_the_pretrained_model_is_the_default(cli, tmp_path):
     out = tmp_path / "unet.onnx"
     code, told, err = cli("export", out)
     assert (code, err) == (0, "")
-    assert "Checked against the U-Net for pets" in told
+    assert "Checked against unet-mobilenetv2: " in told
     assert petseg.model_info(out) == petseg.model_info(petseg.unet(weights="pets"))
 
 
@@ -96,14 +96,16 @@ def test_a_saved_model_may_be_replaced_but_nothing_else(cli, model_file, tmp_pat
         ),
         ("unet.tflite --quantize int8 --classes a,b", 2, "--classes: --data pets has its own"),
         ("unet.onnx --model nothing.keras", 1, "There is no model file nothing.keras."),
-        ("unet.onnx --model file", 2, "--model: It must be a .keras file. Received: file."),
+        ("unet.onnx --model file", 1, "A model must be a file that ends in .keras"),
+        ("unet.onnx --model other.onnx", 2, "--model: It must be a pretrained model, a .keras"),
+        ("unet.onnx --model resnet", 1, "There is no model file resnet. `petseg models` lists"),
     ],
 )
 def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args, code, message):
     monkeypatch.chdir(tmp_path)
     # The package has the function under the name of the module.
     module = sys.modules["petseg_cli.export"]
-    for name in ("load_model", "announce_download"):
+    for name in ("load_keras_model", "announce_download"):
         monkeypatch.setattr(module, name, lambda _argument: pytest.fail("work was done"))
     Path("full").mkdir()
     Path("full/photo.png").touch()

@@ -343,7 +343,7 @@ def test_a_model_of_unknown_size_says_so_in_one_line(cli, photos, tmp_path, make
         ("photo.png --model nothing.keras", 1, "petseg: error: There is no model file nothing"),
         ("photo.png --model clip.mp4", 1, "petseg: error: A model must be a file that ends in .k"),
         ("photo.png --model pipe.keras", 1, "petseg: error: pipe.keras is not a regular file."),
-        ("photo.png --model run", 1, "Did you mean run/model.keras?"),
+        ("photo.png --model run", 1, "petseg: error: run/model.keras is not a file that `keras"),
         ("photo.png --model bad.keras", 1, "petseg: error: bad.keras is not a file that `keras"),
         ("nothing.jpg", 1, "petseg: There is no file nothing.jpg."),
     ],

@@ -14,18 +14,18 @@ from robustness import commands
 
 import petseg
 from petseg import Evaluation, ModelInfo
-from petseg.atomic_files import whole_file
 from petseg.data.masks import read_labels
 from petseg.experiment import Result, Settings, find_result, run
 from petseg.models.assembly import _load_file
 from petseg.models.layers import SegmentationOutput
-from petseg.part_folders import part_folder
 from petseg.plots import plot_history
 from petseg.run_state import RunState
 from petseg_cli.output_notes import photo_of
 from petseg_runtime.archives import LARGEST_MEMBER
+from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.image_io import read_image
 from petseg_runtime.keras_file import read_keras_info
+from petseg_runtime.part_folders import part_folder
 from petseg_runtime.validation import is_number
 
 DEEP = "[" * 100_000

@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
-from petseg.pretrained import DEFAULT_BACKBONE, PETS, find_pretrained, read_card
+from petseg.pretrained import PETS, find_pretrained
 from petseg_runtime import validation
 from petseg_runtime.predictor import MIN_SIZE
+from petseg_runtime.pretrained import DEFAULT_BACKBONE, read_card
 
 
 def image_input(image_shape: Any) -> keras.KerasTensor:

@@ -10,11 +10,12 @@ import keras
 
 from petseg.metrics import MeanIoU
 from petseg.models.layers import SegmentationOutput
-from petseg.pretrained import PETS, find_pretrained, load_pretrained, read_card
+from petseg.pretrained import PETS, find_pretrained, load_pretrained
 from petseg_runtime import validation
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
+from petseg_runtime.pretrained import read_card
 
 IMAGENET = "imagenet"
 
