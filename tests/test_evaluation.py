@@ -105,6 +105,22 @@ def test_names_and_the_ignored_class_are_those_of_the_compiled_metric():
     assert found.loss == pytest.approx(math.log(math.e + 2) - 1 / 2)
 
 
+def test_an_ignored_class_has_no_iou():
+    model = colour_model(loss="mse", metrics=[MeanIoU(3, ignore_class=1)])
+    found = evaluate(model, [batch(predicted=[[0, 0, 2, 1]], truth=[[0, 1, 2, 2]])])
+    assert math.isnan(found.class_iou["1"])
+    assert found.mean_iou == pytest.approx((1 + 1 / 2) / 2)
+    again = Evaluation.from_json(found.to_json())
+    assert again.class_iou == pytest.approx(found.class_iou, nan_ok=True)
+
+
+def test_a_model_that_returns_nan_is_refused():
+    images, masks = FOUR_PIXELS
+    broken = np.where(images == images.max(), np.nan, images)
+    with pytest.raises(ValueError, match=r"`model` must return numbers\. Received: NaN"):
+        evaluate(colour_model(), [(broken, masks)])
+
+
 def test_given_names_win(four_pixels):
     found = evaluate(colour_model(), [FOUR_PIXELS], class_names=["cat", "dog", "sofa"])
     assert found.class_names == ("cat", "dog", "sofa")

@@ -211,6 +211,17 @@ def test_a_file_with_one_changed_weight_is_refused(kind, argmax, small, damage, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_beside_is_not_replaced(small, tmp_path):
+    own = tmp_path / "model.bin"
+    own.write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"beside which model\.bin can be written"):
+        export(small, tmp_path / "model.xml")
+    assert own.read_bytes() == b"mine"
+    own.unlink()
+    for _ in range(2):  # an earlier export is replaced
+        export(small, tmp_path / "model.xml")
+
+
 @pytest.mark.parametrize("kind", ["saved_model", "float16", "int8"])
 def test_a_file_of_another_model_is_refused(kind, pets, small, damage, tmp_path):
     # What is changed after the file was written is the model, by one weight.
@@ -256,13 +267,15 @@ def test_any_export_is_compared_on_the_images_that_are_given(small, tmp_path):
         assert runtime.input_size == (None, None)  # nothing is fixed by the images
 
 
-def test_a_model_in_mixed_precision_exports_as_float32(tmp_path):
+# MobileNetV3 adds 3 to its features: an operation of the model, which is no layer.
+@pytest.mark.parametrize("backbone", ["mobilenet", "mobilenetv3small"])
+def test_a_model_in_mixed_precision_exports_as_float32(backbone, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = petseg.fcn32(backbone="mobilenet", weights=None)
+        model = petseg.fcn32(backbone=backbone, weights=None)
     finally:
         keras.config.set_dtype_policy("float32")
-    copy = petseg.fcn32(backbone="mobilenet", weights=None)
+    copy = petseg.fcn32(backbone=backbone, weights=None)
     copy.set_weights(model.get_weights())
     runtime = petseg.Runtime(export(model, tmp_path / "model.onnx"))
     images = photos(64, 64)

@@ -1,5 +1,7 @@
 """Mean IoU equals NumPy's on whole datasets, however many pixels they have."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -115,6 +117,28 @@ def test_a_label_that_is_no_class_makes_compiled_results_nan():
         logs = model.evaluate(images, np.full((1, 4, 4, 1), labels), verbose=0, return_dict=True)
         assert np.isnan(logs["mean_iou"]) == is_nan
         assert np.isnan(logs["loss"]) == is_nan
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_make_results_nan(wrong):
+    metric = petseg.MeanIoU(3)
+    logits = np.array(logits_of([[0, 1]], 3))
+    metric.update_state([[0, 1]], logits)
+    assert results(metric)["mean_iou"] == 1.0
+    logits[..., 1, 2] = wrong  # infinite is greater than any number
+    metric.update_state([[0, 1]], logits)
+    found = results(metric)
+    assert np.isnan(found["mean_iou"]) == np.isnan(found["pixel_accuracy"]) == np.isnan(wrong)
+
+
+def test_an_ignored_class_has_no_iou():
+    metric = petseg.MeanIoU(3, ignore_class=1)
+    metric.update_state([[0, 1, 2, 2]], logits_of([[0, 0, 2, 1]], 3))
+    found = results(metric)
+    # One pixel of class 2 is missed; that class 1 was found there is no part of the mean.
+    assert np.isnan(found["iou_1"])
+    assert found["mean_iou"] == pytest.approx((1 + 1 / 2) / 2)
+    assert found["pixel_accuracy"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("before", [CARRY - 2, CARRY, 2**31 - 5])

@@ -54,7 +54,7 @@ petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
 petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
-    petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
+    petseg.losses petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg_cli.catalogue:
 petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams

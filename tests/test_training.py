@@ -752,6 +752,7 @@ def test_text_in_the_logs_stays_in_the_history(pets, tmp_path):
         ({"callbacks": [keras.callbacks.BackupAndRestore("x")]}, "BackupAndRestore.*run_dir"),
         ({"callbacks": [print]}, "`callbacks` must be a list of callbacks"),
         ({"callbacks": keras.callbacks.History()}, "`callbacks` must be a list of callbacks"),
+        ({"train_batch_norm": "yes"}, "`train_batch_norm` must be True or False"),
         ({"verbose": 3}, "`verbose` must be one of auto, 0, 1, 2"),
     ],
 )
@@ -834,6 +835,21 @@ def test_sample_weights_are_used_and_exclude_class_weights():
         tiny_model(), zero, batches(1), frozen_epochs=1, epochs=0, verbose=0
     ).history
     assert history["loss"] == [0.0]
+
+
+def test_weights_that_the_loss_does_not_respect_are_refused():
+    model = tiny_model(loss=petseg.CrossEntropyDice())
+    with pytest.raises(ValueError, match=r"`class_weights` must be given to the loss: `petseg\.C"):
+        petseg.finetune(model, batches(2), batches(1), class_weights=(1, 1, 2))
+    weighted = batches(2).map(lambda images, masks: (images, masks, tf.ones_like(masks[..., 0])))
+    with pytest.raises(ValueError, match="`train` must have no sample weights"):
+        petseg.finetune(model, weighted, batches(1))
+
+
+def test_images_in_0_to_1_are_refused():
+    divided = batches(2).map(lambda images, masks: (images / 255, masks))
+    with pytest.raises(ValueError, match=r"`train` must hold images in \[0, 255\].*Multiply"):
+        petseg.finetune(tiny_model(), divided, batches(1), epochs=0, verbose=0)
 
 
 # Keras says so when it learns the length, at the end of the first epoch.

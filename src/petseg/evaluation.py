@@ -11,6 +11,7 @@ from petseg.boundary_f1 import boundary_f1
 from petseg.model_records import model_info
 from petseg.scores import Evaluation
 from petseg_runtime import Runtime, validation
+from petseg_runtime.predictor import check_no_nan
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -36,7 +37,8 @@ def evaluate(
         The scores.
 
     Raises:
-        ValueError: If there is no pixel to count, or the masks do not fit the model's logits.
+        ValueError: If there is no pixel to count, the masks do not fit the model's logits, or the
+            logits are NaN.
         TypeError: If `model` is neither a Keras model nor a `petseg.Runtime`.
 
     Example:
@@ -57,6 +59,7 @@ def evaluate(
     boundary_scores: list[float] = []
     for images, masks in _batches(dataset):
         logits = np.asarray(logits_of(images))
+        check_no_nan(logits)
         truth = class_masks(masks, logits.shape, ignore_class)
         prediction = logits.argmax(axis=-1)
         ignored = truth == ignore_class  # False everywhere when `ignore_class` is None.
@@ -79,6 +82,7 @@ def evaluate(
         loss=total_loss / int(confusion.sum()),
         boundary_f1=sum(bounded) / len(bounded) if bounded else math.nan,
         examples=len(boundary_scores),
+        ignore_class=ignore_class,
     )
 
 

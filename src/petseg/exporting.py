@@ -245,7 +245,9 @@ def _in_float32(model: keras.Model) -> keras.Model:
     if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
         return model
 
-    def rebuild(layer: keras.Layer) -> keras.Layer:
+    def rebuild(layer: keras.Layer | keras.Operation) -> keras.Layer | keras.Operation:
+        if not isinstance(layer, keras.Layer):  # `x + 3` in a model is an operation without a type
+            return type(layer).from_config(layer.get_config())
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(model, clone_function=rebuild, recursive=True)

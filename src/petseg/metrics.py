@@ -48,10 +48,12 @@ class MeanIoU(keras.metrics.MeanIoU):
     `result()` is a dict of the mean over the classes that occur in truth or prediction (under the
     metric's `name`), `iou_<class name>` of each class (NaN where it occurs in neither) and
     `pixel_accuracy`, the fraction of pixels that are right. Pixels of `ignore_class` and pixels of
-    sample weight 0 do not count; other sample weights have no effect.
+    sample weight 0 do not count; other sample weights have no effect. Where `ignore_class` is the
+    index of a class, its own IoU is NaN and no part of the mean.
 
     `update_state` raises `ValueError` on a label that is no class index. Inside a compiled
-    function, where nothing can be raised, all results become NaN instead.
+    function, where nothing can be raised, all results become NaN instead. They also become NaN
+    where a logit is NaN.
 
     Args:
         num_classes: Number of classes, at least 2.
@@ -136,7 +138,8 @@ class MeanIoU(keras.metrics.MeanIoU):
         counts = ops.matmul(ops.swapaxes(self._by_image(truth), 1, 2), self._by_image(predicted))
         self._add(ops.sum(ops.cast(counts, self.dtype), axis=0))
         # A flag, not a count, which could overflow.
-        found = ops.cast(ops.any(invalid), self.dtype)
+        is_wrong = ops.any(invalid) | ops.any(ops.isnan(logits))
+        found = ops.cast(is_wrong, self.dtype)
         self.invalid.assign(ops.maximum(self.invalid, found))
 
     def _add(self, counts: Any) -> None:
@@ -166,6 +169,8 @@ class MeanIoU(keras.metrics.MeanIoU):
         intersection = ops.diagonal(counts)
         union = ops.sum(counts, axis=0) + ops.sum(counts, axis=1) - intersection
         seen = (union > 0) & (self.invalid == 0)
+        if self.ignore_class is not None:
+            seen = seen & (ops.arange(self.num_classes) != self.ignore_class)
         nan = float("nan")
         iou = ops.where(seen, intersection / ops.maximum(union, 1.0), nan)
         total = ops.sum(ops.where(seen, iou, 0.0))

@@ -81,8 +81,8 @@ def predict(
 
     Raises:
         FileNotFoundError: If there is no such file, or a folder has no image.
-        ValueError: If an array is not RGB in [0, 255], one image cannot be read, or a size does not
-            fit the model.
+        ValueError: If an array is not RGB in [0, 255], one image cannot be read, a size does not
+            fit the model, or the model returns NaN.
         TypeError: If `model` or `images` is none of these.
 
     Example:

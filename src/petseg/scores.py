@@ -33,6 +33,8 @@ class Evaluation:
         loss: Mean cross-entropy of a pixel.
         boundary_f1: Boundary F1 score, averaged over images. NaN where no mask has a boundary.
         examples: Number of images.
+        ignore_class: Label of the pixels that were left out, or None. A class with this index has
+            no IoU.
 
     Example:
         >>> scores = petseg.evaluate(model, pets.test)
@@ -45,6 +47,7 @@ class Evaluation:
     loss: float
     boundary_f1: float
     examples: int
+    ignore_class: int | None = None
 
     @property
     def pixel_accuracy(self) -> float:
@@ -77,10 +80,11 @@ class Evaluation:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        """Correct, true and predicted pixels by class, `(3, C)`. NaN where it does not occur."""
+        """Correct, true and predicted pixels by class, `(3, C)`. NaN where it has no IoU."""
         true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         pixels = np.stack([np.diag(self.confusion), true, predicted])
-        return np.where(true + predicted > 0, pixels, np.nan)
+        is_scored = np.arange(len(self.class_names)) != self.ignore_class
+        return np.where((true + predicted > 0) & is_scored, pixels, np.nan)
 
     @property
     def _caption(self) -> str:
@@ -118,6 +122,7 @@ class Evaluation:
             "dice": self.dice,
             "boundary_f1": _null_if_nan(self.boundary_f1),
             "class_names": self.class_names,
+            "ignore_class": self.ignore_class,
             "confusion": self.confusion.tolist(),
         }
         text = json.dumps(record, indent=2) + "\n"
@@ -154,6 +159,9 @@ class Evaluation:
                 loss=_score("loss", record["loss"]),
                 boundary_f1=_score("boundary_f1", record["boundary_f1"]),
                 examples=validation.integer("examples", record["examples"], 1),
+                ignore_class=validation.optional_integer(
+                    "ignore_class", record.get("ignore_class")
+                ),
             )
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(

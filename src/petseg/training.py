@@ -13,15 +13,19 @@ from petseg.checkpoint import Run
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
 from petseg.epoch_recorder import EpochRecorder
+from petseg.losses import CrossEntropyDice
 from petseg.model_records import update_info
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
     check_callbacks,
     check_encoder,
+    check_no_weights,
     check_train,
     check_val,
     learning_rates,
+    pixel_errors,
+    with_checked_pixels,
 )
 from petseg_runtime import validation
 
@@ -59,7 +63,7 @@ def finetune(
     Args:
         model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
         train: Batches `(images, masks)`, or `(images, masks, sample_weights)`, of known number.
-            Images are `(N, H, W, 3)` in [0, 255], masks `(N, H, W, 1)` or `(N, H, W)`.
+            Images are `(N, H, W, 3)` in [0, 255], masks and weights `(N, H, W, 1)` or `(N, H, W)`.
         val: Batches for validation, in the same layout.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.
@@ -219,6 +223,8 @@ class Plan:
                     "`class_weights` must be None where `train` has sample weights. Multiply the "
                     "sample weights by those of the classes instead."
                 )
+        if isinstance(model.loss, CrossEntropyDice):
+            check_no_weights(train, weights)
         return cls(
             model=model,
             train=train,
@@ -231,7 +237,7 @@ class Plan:
             schedule=schedule,
             thaw=validation.choice("thaw", thaw, THAW_STAGES),
             class_weights=weights,
-            train_batch_norm=bool(train_batch_norm),
+            train_batch_norm=validation.boolean("train_batch_norm", train_batch_norm),
             callbacks=tuple(callbacks),
             verbose=validation.choice("verbose", verbose, ("auto", 0, 1, 2)),
         )
@@ -299,21 +305,22 @@ class Plan:
         done = run.state.epochs_of(stage.name)
         if done:
             run.restore(self.model, optimizer=True)
-        batches = batches_from_epoch(self.train, run.epoch)
+        batches = with_checked_pixels(batches_from_epoch(self.train, run.epoch))
         if self.class_weights is not None:
             batches = _weighted(batches, self.class_weights)
         # The batches are one endless stream. With `steps_per_epoch`, Keras keeps one iterator over
         # it through all epochs, on every backend.
-        self.model.fit(
-            batches,
-            steps_per_epoch=steps,
-            validation_data=self.val,
-            initial_epoch=run.epoch,
-            epochs=run.epoch - done + stage.epochs,
-            shuffle=False,  # The order is that of the dataset.
-            callbacks=[*self.callbacks, *run.tensorboard(), EpochRecorder(run, stage.name)],
-            verbose=self.verbose,
-        )
+        with pixel_errors():
+            self.model.fit(
+                batches,
+                steps_per_epoch=steps,
+                validation_data=self.val,
+                initial_epoch=run.epoch,
+                epochs=run.epoch - done + stage.epochs,
+                shuffle=False,  # The order is that of the dataset.
+                callbacks=[*self.callbacks, *run.tensorboard(), EpochRecorder(run, stage.name)],
+                verbose=self.verbose,
+            )
 
     def _learning_rate(self, stage: Stage, steps: int) -> LearningRate:
         if self.schedule is None:

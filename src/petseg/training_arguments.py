@@ -1,6 +1,7 @@
 """Checks of the arguments of `finetune`, before any training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -73,11 +74,84 @@ def check_batches(name: str, dataset: Any) -> None:
     spec = dataset.element_spec
     parts = spec if isinstance(spec, tuple) else ()
     ranks = [getattr(part, "shape", tf.TensorShape(None)).rank for part in parts]
-    if len(parts) not in (2, 3) or ranks[0] not in (4, None) or ranks[1] not in (3, 4, None):
+    of_masks = (3, 4, None)
+    fit = len(parts) in (2, 3) and ranks[0] in (4, None)
+    if not fit or any(rank not in of_masks for rank in ranks[1:]):
         raise ValueError(
-            f"`{name}` must yield batches (images, masks): images (N, H, W, 3), masks (N, H, W, 1) "
-            f"or (N, H, W). Received: {spec}. A dataset of single examples needs `.batch(16)`."
+            f"`{name}` must yield batches (images, masks) or (images, masks, sample_weights): "
+            "images (N, H, W, 3), masks (N, H, W, 1) or (N, H, W), and a weight for each pixel of "
+            f"the same shape. Received: {spec}. A dataset of single examples needs `.batch(16)`."
         )
+
+
+def check_no_weights(train: tf.data.Dataset, class_weights: Any) -> None:
+    """Refuses weights of pixels for a loss that sums over pixels before they are applied.
+
+    Args:
+        train: A dataset of batches.
+        class_weights: Weight of each class, or None.
+
+    Raises:
+        ValueError: If there are weights of classes or of pixels.
+    """
+    if class_weights is not None:
+        raise ValueError(
+            "`class_weights` must be given to the loss: "
+            "`petseg.CrossEntropyDice(class_weights=...)`. Received: a model that is compiled with "
+            "`CrossEntropyDice`, and weights for `finetune`."
+        )
+    if len(train.element_spec) == 3:
+        raise ValueError(
+            "`train` must have no sample weights where the model is compiled with "
+            "`CrossEntropyDice`, whose Dice part they do not reach. Compile the model with "
+            "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, or mark pixels that "
+            "do not count with the label `ignore_class`."
+        )
+
+
+_FRACTIONS = (
+    "`train` must hold images in [0, 255]. Received: images whose values all lie in [0, 1]. "
+    "Multiply them by 255: preprocessing is part of the model."
+)
+
+
+def with_checked_pixels(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Lets a dataset raise an error at images in [0, 1].
+
+    Args:
+        batches: Batches, whose first part is the images.
+
+    Returns:
+        The same batches. `pixel_errors` turns the error into one that says what to do.
+    """
+
+    def check(images: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        if images.dtype.is_floating:
+            first = images[:1]  # of all images, this would take milliseconds
+            is_fraction = tf.reduce_any(first % 1 != 0) & (tf.reduce_max(first) <= 1)
+            with tf.control_dependencies([tf.debugging.Assert(~is_fraction, [_FRACTIONS])]):
+                images = tf.identity(images)
+        return images, *others
+
+    return batches.map(check)
+
+
+@contextmanager
+def pixel_errors() -> Iterator[None]:
+    """Turns the error of `with_checked_pixels` into a `ValueError`.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: If images lie in [0, 1].
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if _FRACTIONS in error.message:
+            raise ValueError(_FRACTIONS) from None
+        raise
 
 
 def check_train(train: tf.data.Dataset, steps_per_execution: int) -> None:

@@ -14,7 +14,7 @@ from petseg_cli.options import (
     Data,
     DataDir,
     ModelImageSize,
-    check_can_write,
+    check_json_path,
 )
 from petseg_cli.streams import printable
 
@@ -34,11 +34,12 @@ def evaluate(
     image_size: ModelImageSize = None,
     batch_size: BatchSize = 32,
     json: Annotated[
-        Path | None, typer.Option(metavar="OUT.json", help="Write the scores to this file too.")
+        Path | None,
+        typer.Option(metavar="OUT.json", help="Write the scores to this file too. It is replaced."),
     ] = None,
 ) -> None:
     """Evaluate a model on a whole test split."""
-    check_can_write(json, "--json")
+    check_json_path(json, "--json")
     found = find_model(model)
     source = data_source(data, data_dir, classes, binary)
     loaded = load_model(found)

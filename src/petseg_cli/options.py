@@ -143,6 +143,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{name!r} is not one of {', '.join(known)}.{did_you_mean(name, known)}"
 
 
+def check_json_path(path: Path | None, option: str) -> None:
+    """Refuses a file for JSON that could not be written, or that may hold something else.
+
+    Args:
+        path: The file, or None where the option is not given.
+        option: The option's name.
+
+    Raises:
+        typer.BadParameter: If the name does not end in .json, or see `check_can_write`.
+    """
+    check_can_write(path, option)
+    if path is not None and path.suffix.lower() != ".json":
+        raise typer.BadParameter(f"It must end in .json. Received: {path}.", param_hint=option)
+
+
 def check_can_write(path: Path | None, option: str) -> None:
     """Refuses a file that could not be written, before any work is done for it.
 

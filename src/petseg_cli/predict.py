@@ -18,7 +18,7 @@ from petseg_cli.model_loading import (
     find_model,
     load_model,
 )
-from petseg_cli.options import ModelImageSize, check_can_write
+from petseg_cli.options import ModelImageSize, check_json_path
 from petseg_cli.prediction_inputs import Inputs, find_inputs
 from petseg_cli.prediction_output import Item, OutputFolder, class_shares
 from petseg_cli.streams import printable, warn
@@ -43,7 +43,10 @@ def predict(
     ] = False,
     json: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.json", help="Write the share of each class in each photo."),
+        typer.Option(
+            metavar="OUT.json",
+            help="Write the share of each class in each photo. The file is replaced.",
+        ),
     ] = None,
     image_size: ModelImageSize = None,
     tta: Annotated[
@@ -66,7 +69,7 @@ def predict(
     command resumes a run. Files that petseg did not write are never replaced.
     """
     _check_sizes(image_size, tile)
-    check_can_write(json, "--json")
+    check_json_path(json, "--json")
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{printable(out)} is not a folder.", param_hint="--out")
     found = find_model(model)

@@ -196,10 +196,21 @@ class OutputFolder:
                 files = self.files(item)
                 for kind, part in parts.items():
                     part.replace(files[kind])
+                self._remove_outdated(item)
         finally:
             for part in parts.values():
                 part.unlink(missing_ok=True)
         return list(reversed(files.values()))
+
+    def _remove_outdated(self, item: Item) -> None:
+        """Removes pictures of this photo that show another mask than the one just written."""
+        for kind, suffix in ({} if item.is_video else PHOTO_FILES).items():
+            file = self.folder / f"{item.name}{suffix}"
+            if kind in self._kinds or not os.path.lexists(file):
+                continue
+            note = read_note(file)
+            if note and note != item.note and photo_of(note) == item.identity:
+                file.unlink()
 
     def _picture(self, kind: str, photo: Path, mask: "np.ndarray") -> "Image.Image":
         # The photo is read for each picture and not kept: a large one takes much memory.

@@ -27,6 +27,13 @@ def check_export_path(path: Path, name: str) -> None:
         )
     if os.path.lexists(path):
         _check_earlier(path, name)
+    elif FORMATS[name].companion and os.path.lexists(path.with_suffix(FORMATS[name].companion)):
+        companion = path.with_suffix(FORMATS[name].companion)
+        raise ValueError(
+            f"`path` must be one beside which {companion.name} can be written. "
+            f"Received: {str(path)!r}, but {companion} is there and belongs to no earlier export. "
+            "Choose another path, or remove that file."
+        )
     parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not parent.is_dir():
         raise NotADirectoryError(

@@ -246,10 +246,11 @@ class Predictor:
 
     def _averaged(self, images: np.ndarray) -> np.ndarray:
         outputs = np.asarray(self.model(images))
-        if not self.tta:
-            return outputs
-        mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
-        return (outputs + mirrored[:, :, ::-1]) / 2
+        if self.tta:
+            mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
+            outputs = (outputs + mirrored[:, :, ::-1]) / 2
+        check_no_nan(outputs)
+        return outputs
 
     def _tiled_mask(self, image: np.ndarray, size: Sequence[int], tile: int) -> np.ndarray:
         """Predicts the mask of an image in tiles.
@@ -316,6 +317,22 @@ class _Waiting:
     @property
     def pixels(self) -> int:
         return self.seen.shape[0] * self.seen.shape[1]
+
+
+def check_no_nan(logits: np.ndarray) -> None:
+    """Refuses logits that are not numbers, of which every class would be the first one.
+
+    Args:
+        logits: What a model returned: logits, or classes.
+
+    Raises:
+        ValueError: If there is a NaN.
+    """
+    if logits.dtype.kind == "f" and np.isnan(logits).any():
+        raise ValueError(
+            "`model` must return numbers. Received: NaN. Its training may have diverged: train it "
+            "again with a smaller learning rate."
+        )
 
 
 def files_of(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -75,12 +75,14 @@ def optional_integer(name: str, value: Any) -> int | None:
         `value` as an `int`, or None.
 
     Raises:
-        ValueError: If `value` is neither.
+        ValueError: If `value` is neither, or has more than 32 bits.
     """
     if value is None:
         return None
     if not is_integer(value):
         raise ValueError(f"`{name}` must be an integer or None. Received: {value!r}.")
+    if not -(2**31) <= value < 2**31:  # labels are int32
+        raise ValueError(f"`{name}` must fit into 32 bits. Received: {value!r}.")
     return int(value)
 
 

@@ -166,6 +166,9 @@ def test_a_missing_model_is_said_before_data_is_loaded(cli, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(cli, model_file, tmp_path):
+    code, _, err = cli("evaluate", model_file, *SYNTHETIC, "--json", model_file)
+    assert code == 2
+    assert f"--json: It must end in .json. Received: {model_file}." in err
     code, _, err = cli("evaluate", model_file, *SYNTHETIC, "--json", tmp_path)
     assert code == 2
     assert f"--json: {tmp_path} is a folder" in err

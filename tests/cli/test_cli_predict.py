@@ -137,6 +137,15 @@ def test_a_file_that_is_not_to_be_written_is_not_in_the_way(predict, photos, tmp
     assert (out / "a_cutout.png").read_bytes() == b"mine"
 
 
+def test_no_picture_of_another_mask_stays(predict, photos, tmp_path):
+    out = tmp_path / "out"
+    assert predict(photos, "--out", out, "--cutout")[0] == 0
+    (out / "b_cutout.png").write_bytes(b"mine")
+    assert predict(photos, "--out", out, "--no-overlay", "--image-size", 32)[0] == 0
+    left = {f"{name}_mask.png" for name in "abc"} | {"b_cutout.png"}
+    assert {path.name for path in out.iterdir()} == left
+
+
 def test_photos_of_the_same_name_keep_their_own_results(predict, photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -336,6 +345,7 @@ def test_a_model_of_unknown_size_says_so_in_one_line(cli, photos, tmp_path, make
         ("photo.png --image-size 16", 2, "--image-size: Both sides must be 32 or more"),
         ("photo.png --tile 8", 2, "--tile"),
         ("photo.png --json .", 2, "--json: . is a folder"),
+        ("photo.png --json photo.png", 2, "--json: It must end in .json. Received: photo.png."),
         ("photo.png --json photo.png/x.json", 2, "photo.png is not a folder"),
         ("photo.png --out photo.png", 2, "--out: photo.png is not a folder"),
         ("clip.mp4 --cutout", 2, "--cutout: It is for photos"),
