@@ -48,7 +48,10 @@ def random_images(count, height, width):
     return rng.integers(0, 256, (count, height, width, 3), dtype="uint8")
 
 
-@pytest.mark.parametrize("backbone", petseg.BACKBONES)
+# EfficientNet-Lite1 and 2 differ from 0 in the number of blocks and channels alone.
+@pytest.mark.parametrize(
+    "backbone", sorted(petseg.BACKBONES.keys() - {"efficientnetlite1", "efficientnetlite2"})
+)
 @pytest.mark.parametrize("architecture", petseg.MODELS)
 def test_logits_have_the_size_of_the_image(architecture, backbone):
     model = build(architecture, backbone)
@@ -66,6 +69,9 @@ def one_step(model, tmp_path):
     images = random_images(2, 33, 47)
     masks = np.random.default_rng(1).integers(0, NUM_CLASSES, (2, 33, 47, 1))
     before = [weight.numpy() for weight in model.trainable_weights]
+    # Plain gradient descent: the update of AdamW takes half of the time to compile.
+    metric = petseg.MeanIoU(NUM_CLASSES)
+    model.compile(keras.optimizers.SGD(0.1), loss=model.loss, metrics=[metric])
     logs = model.fit(images, masks, verbose=0).history
     assert np.isfinite(logs["loss"]).all()
     assert {"pixel_accuracy", "mean_iou", "iou_0"} <= logs.keys()
