@@ -7,10 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
+
+Measured = TypeVar("Measured")
 
 
 def argument_parser(
@@ -174,8 +176,8 @@ def seconds_of(run: Callable[[], Any]) -> float:
 
 
 def take_turns(
-    measurements: Mapping[str, Callable[[], float]], rounds: int
-) -> dict[str, list[float]]:
+    measurements: Mapping[str, Callable[[], Measured]], rounds: int
+) -> dict[str, list[Measured]]:
     """Takes every measurement once a round, so that other load on the machine affects all alike.
 
     Args:
@@ -185,7 +187,7 @@ def take_turns(
     Returns:
         The values of each candidate, one a round.
     """
-    values: dict[str, list[float]] = {name: [] for name in measurements}
+    values: dict[str, list[Measured]] = {name: [] for name in measurements}
     for _ in range(rounds):
         for name, measure in measurements.items():
             values[name].append(measure())

@@ -244,6 +244,26 @@ def startup_table() -> str:
     return _table(("process", "time", "relative to the first row"), rows)
 
 
+def predict_command_table() -> str:
+    """Makes the table of the command `petseg predict`.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [
+            name,
+            f"{found['seconds']:.1f} s" if "seconds" in found else "",
+            f"{found['photos_per_second']:.0f}" if "photos_per_second" in found else "",
+            f"{found['of_the_runtime']:.2f}" if "of_the_runtime" in found else "",
+            f"{found['megabytes']:.0f} MB" if "megabytes" in found else "",
+        ]
+        for name, found in _read(RESULTS / "predict_command.json")["results"].items()
+    ]
+    headings = ("task", "time", "photos per second", "relative to the runtime", "peak memory")
+    return _table(headings, rows)
+
+
 def step_choices_table() -> str:
     """Makes the table of settings of a training step, relative to the default's speed.
 
@@ -419,6 +439,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": peers_speed_table,
     "peer_startup": peer_startup_table,
     "startup": startup_table,
+    "predict_command": predict_command_table,
     "step_choices": step_choices_table,
     "pipeline": pipeline_table,
     "classes": dataset_table,
