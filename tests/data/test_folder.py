@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from petseg.data import folder_examples, load_folder, pet_examples
+from petseg.data import folder_examples, load_folder, pet_examples, verify_folder
 from petseg.data.folder_layout import SPLITS
 from petseg.data.masks import mask_faults, read_labels
 
@@ -108,6 +108,57 @@ class TestOwn:
         lying.save(tmp_path / "val" / "images" / "0.tif", exif=exif)
         (example,) = folder_examples(tmp_path, CLASSES)["val"].as_numpy_iterator()
         np.testing.assert_array_equal(example["image"], np.asarray(upright))
+
+    @pytest.mark.parametrize("orientation", range(2, 9))
+    @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("P", "png"), ("I;16", "tif")])
+    def test_masks_are_turned_by_their_own_orientation(self, tmp_path, orientation, mode, suffix):
+        labels = np.arange(6).reshape(2, 3)
+        image = Image.fromarray(labels.astype(np.uint16 if mode == "I;16" else np.uint8))
+        if mode == "P":
+            image.putpalette(range(18))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"mask.{suffix}"
+        image.save(path, exif=exif)
+        # Row 0 and column 0 as the EXIF standard defines them.
+        expected = {
+            2: labels[:, ::-1],
+            3: labels[::-1, ::-1],
+            4: labels[::-1],
+            5: labels.T,
+            6: labels[::-1].T,
+            7: labels[::-1, ::-1].T,
+            8: labels[:, ::-1].T,
+        }[orientation]
+        np.testing.assert_array_equal(read_labels(path)[..., 0], expected)
+
+    @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+    def test_an_orientation_of_the_image_alone_is_named(self, tmp_path, orientation):
+        for split in SPLITS:
+            write_own(tmp_path / split, 1, size=(20, 30))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image_path, mask_path = (tmp_path / "val" / kind / "0.png" for kind in ("images", "masks"))
+        labels = np.repeat([[0, 1, 2]], [10, 10, 10], axis=1).repeat(20, axis=0)
+        labels[0, 0] = 2
+        mask = Image.fromarray(labels.astype(np.uint8))
+        mask.save(mask_path)
+        Image.merge("RGB", [mask] * 3).save(image_path, exif=exif)
+        (problem,) = verify_folder(tmp_path, class_names=CLASSES)
+        assert problem.kind == "misaligned"
+        assert "its image is 30 x 20. The image has an EXIF orientation tag" in problem.detail
+        with pytest.raises(tf.errors.OpError, match="EXIF orientation tag"):
+            next(iter(folder_examples(tmp_path, CLASSES)["val"]))
+        # The remedy of the message makes mask and image alike.
+        (code,) = (part for part in problem.detail.split("`") if "Image.fromarray" in part)
+        eval(code, {"Image": Image, "np": np, "mask": np.asarray(mask)}).save(mask_path)
+        assert verify_folder(tmp_path, class_names=CLASSES) == []
+        (example,) = folder_examples(tmp_path, CLASSES)["val"].as_numpy_iterator()
+        np.testing.assert_array_equal(example["image"][..., :1], example["mask"])
+        # A mask with a tag of its own was turned already.
+        Image.open(mask_path).save(mask_path, exif=exif)
+        (problem,) = verify_folder(tmp_path, class_names=CLASSES)
+        assert "Save the mask at the size of its image" in problem.detail
 
     def test_files_are_read_late(self, tmp_path):
         write_own(tmp_path, 60)

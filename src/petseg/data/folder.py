@@ -89,7 +89,8 @@ def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
 
 def _read_pair(image_path: str, mask_path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     image, labels = read_image(image_path), read_labels(mask_path)
-    for fault in mask_faults(labels, image, layout.labels).values():
+    faults = mask_faults(labels, image, layout.labels, files=(mask_path, image_path))
+    for fault in faults.values():
         raise ValueError(f"{mask_path} {fault} `petseg.data.verify_folder` lists every bad file.")
     classes = np.where(labels == UNLABELLED, UNLABELLED, labels - np.int64(layout.first_label))
     return image, classes.astype(np.uint8)

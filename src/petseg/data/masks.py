@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from petseg.data.folder_layout import UNLABELLED
 from petseg_runtime.image_io import open_regular
@@ -19,12 +19,18 @@ SUBTRACT_ONE = (
 )
 REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(np.uint8))`"
 
+# What a message tells the user to do where only the image has an orientation tag that swaps height
+# and width: the same turn for the mask. The numbers are those of the EXIF standard.
+TURNS = {5: "mask.T", 6: "np.rot90(mask, -1)", 7: "mask[::-1, ::-1].T", 8: "np.rot90(mask)"}
+
 # More different labels than this, none of them a class, are seldom an error in the numbering.
 MANY_LABELS = 16
 
 
 def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads the labels in a mask file: its grey values, or the indices into its palette.
+
+    As `read_image` does with an image, this turns the mask by its EXIF orientation.
 
     Args:
         path: The file.
@@ -40,6 +46,7 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     with open_regular(Path(path)) as file:
         try:
             with Image.open(file) as image:
+                ImageOps.exif_transpose(image, in_place=True)
                 labels, mode = np.asarray(image), image.mode
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
             raise ValueError(
@@ -53,7 +60,13 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     return labels[..., None]
 
 
-def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[MaskFault, str]:
+def mask_faults(
+    labels: np.ndarray,
+    image: np.ndarray,
+    expected: range,
+    *,
+    files: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+) -> dict[MaskFault, str]:
     """Finds what is wrong with a mask.
 
     Args:
@@ -61,6 +74,8 @@ def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[
         image: The image that the mask belongs to, `(H, W, 3)`.
         expected: The numbers that stand for classes. Where they start at 0, 255 is allowed as
             well, for unlabelled pixels.
+        files: The mask's file and the image's, where there are files. Their orientation tags
+            explain some differences in size.
 
     Returns:
         A description and a remedy for each kind of fault: "misaligned" if the sizes differ,
@@ -71,7 +86,7 @@ def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[
         (height, width), (image_height, image_width) = labels.shape[:2], image.shape[:2]
         faults["misaligned"] = (
             f"is {height} x {width} pixels (height x width), but its image is "
-            f"{image_height} x {image_width}. Save the mask at the size of its image."
+            f"{image_height} x {image_width}. {_size_remedy(labels, image, files)}"
         )
     # The official trimaps, which start at 1, label every pixel.
     allowed = {*expected, UNLABELLED} if expected[0] == 0 else {*expected}
@@ -84,6 +99,27 @@ def mask_faults(labels: np.ndarray, image: np.ndarray, expected: range) -> dict[
             f"{_labels_remedy(unknown, expected)}"
         )
     return faults
+
+
+def _size_remedy(
+    labels: np.ndarray,
+    image: np.ndarray,
+    files: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None,
+) -> str:
+    if files is not None and labels.shape[:2] == image.shape[1::-1]:
+        turn = TURNS.get(_orientation(files[1]))
+        if turn is not None and _orientation(files[0]) == 1:
+            return (
+                "The image has an EXIF orientation tag, which turns it; the mask has none. Turn "
+                f"the mask too, with `Image.fromarray({turn})`, or remove the tag from the image."
+            )
+    return "Save the mask at the size of its image."
+
+
+def _orientation(path: str | os.PathLike[str]) -> int:
+    """Returns the EXIF orientation of an image file that can be read, 1 where it has none."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _channels_remedy(pixels: np.ndarray, mode: str) -> str:

@@ -131,7 +131,7 @@ def _check_pair(
         return problems, None
     labels = read[mask_path]
     if image_path in read:
-        problems += _mask_problems(mask_path, labels, read[image_path], layout.labels)
+        problems += _mask_problems(mask_path, labels, read[image_path], layout.labels, image_path)
     return problems, count_labels(labels, layout.labels)
 
 
@@ -148,9 +148,14 @@ def _record_problems(
 
 
 def _mask_problems(
-    file: str | Path, labels: np.ndarray, image: np.ndarray, expected: range
+    file: str | Path,
+    labels: np.ndarray,
+    image: np.ndarray,
+    expected: range,
+    image_path: Path | None = None,
 ) -> Iterator[Problem]:
-    for kind, detail in mask_faults(labels, image, expected).items():
+    files = None if image_path is None else (file, image_path)
+    for kind, detail in mask_faults(labels, image, expected, files=files).items():
         yield Problem(str(file), kind, detail)
     if expected == TRIMAP_LABELS and not np.any(labels == TRIMAP_LABELS.start):
         yield Problem(str(file), "mislabelled", "has no pixel of the pet")
