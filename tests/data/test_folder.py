@@ -299,7 +299,7 @@ class TestLabels:
         ("labels", "remedy"),
         [
             ([1, 2, 3], "If your labels start at 1, subtract 1 from them with `Image"),
-            ([0, 7], "Change each label to the index of its class, for example with `Image"),
+            ([0, 7], "Change each label to the index of its class, the same in all masks, for"),
             (range(200), "JPEG compression or interpolation often makes so many labels: save"),
         ],
     )

@@ -13,13 +13,14 @@ from petseg.data.label_checks import LEAST_SAMPLED_MASKS, SAMPLED_MASKS
 
 TWO = ("background", "object")
 THREE = ("road", "car", "sky")
-REPLACE_BY_1 = "`Image.fromarray(np.where(mask == 255, 1, mask).astype(np.uint8))`"
+REPLACE_BY_1 = "`Image.fromarray(np.where(mask == 255, 1, mask).astype(mask.dtype))`"
 
 
 def write_pair(folder, name, mask):
     for kind, pixels in (("images", np.zeros((*mask.shape, 3))), ("masks", mask)):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / kind / f"{name}.png")
+        pixels = pixels.astype(np.uint16 if pixels.max() > 255 else np.uint8)
+        Image.fromarray(pixels).save(folder / kind / f"{name}.png")
 
 
 def striped(*labels, width=10):
@@ -281,6 +282,25 @@ class TestSample:
         load_folder(official_folder)
         load_folder(official_folder, binary=True)
         assert read == []
+
+
+class TestSeveralUnknownLabels:
+    def test_the_remedy_keeps_labels_of_16_bits_apart(self, tmp_path):
+        """In 8 bits, 512 would become 0."""
+        root = write_splits(tmp_path, every=striped(0, 0, 256, 512))
+        problems = verify_folder(root, class_names=THREE)
+        assert "has labels 256, 512, expected 0 to 2 or 255. Change each" in problems[0].detail
+        apply_remedy(root, problems[0].detail)
+        assert verify_folder(root, class_names=THREE) == []
+        with Image.open(root / "train" / "masks" / "0.png") as image:
+            np.testing.assert_array_equal(np.asarray(image)[0, :4], [0, 0, 1, 2])
+
+    def test_the_remedy_of_one_mask_keeps_the_labels_of_another(self, tmp_path):
+        root = write_splits(tmp_path, train=striped(0, 1, 256), every=striped(0, 1, 512))
+        apply_remedy(root, verify_folder(root, class_names=THREE)[0].detail)
+        problems = verify_folder(root, class_names=THREE)
+        assert {problem.kind for problem in problems[:4]} == {"mislabelled"}
+        assert "has labels 512, expected" in problems[0].detail
 
 
 class TestLabelsFromOne:

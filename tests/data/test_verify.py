@@ -104,8 +104,8 @@ class TestFolder:
             f"{tmp_path / 'masks' / '2.png'}: misaligned: is 8 x 3 pixels (height x width), but "
             "its image is 8 x 8. Save the mask at the size of its image.",
             f"{tmp_path / 'masks' / '2.png'}: mislabelled: has labels 7, expected 0 to 1 or 255. "
-            "Change each label to the index of its class, for example with "
-            "`Image.fromarray(np.where(mask == 7, 1, mask).astype(np.uint8))`.",
+            "Change each label to the index of its class, the same in all masks, for example with "
+            "`Image.fromarray(np.where(mask == 7, 1, mask).astype(mask.dtype))`.",
         ]
 
     def test_bad_root(self, tmp_path):

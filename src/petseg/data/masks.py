@@ -17,7 +17,11 @@ MaskFault = Literal["misaligned", "mislabelled"]
 SUBTRACT_ONE = (
     f"`Image.fromarray(np.where(mask == {UNLABELLED}, {UNLABELLED}, mask - 1).astype(np.uint8))`"
 )
-REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(np.uint8))`"
+# The type of the mask is kept: in 8 bits, other labels above 255 would become labels of classes.
+REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(mask.dtype))`"
+REPLACE_LABELS = (
+    "`Image.fromarray(np.select([{olds}], [{news}], mask.astype(int)).astype(mask.dtype))`"
+)
 
 # What a message tells the user to do where only the image has an orientation tag that swaps height
 # and width: the same turn for the mask. The numbers are those of the EXIF standard.
@@ -90,13 +94,14 @@ def mask_faults(
         )
     # The official trimaps, which start at 1, label every pixel.
     allowed = {*expected, UNLABELLED} if expected[0] == 0 else {*expected}
-    unknown = sorted(set(np.unique(labels).tolist()) - allowed)
+    found = set(np.unique(labels).tolist())
+    unknown, free = sorted(found - allowed), sorted({*expected} - found)
     if unknown:
         listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         or_unlabelled = f" or {UNLABELLED}" if UNLABELLED in allowed else ""
         faults["mislabelled"] = (
             f"has labels {listed}, expected {expected[0]} to {expected[-1]}{or_unlabelled}. "
-            f"{_labels_remedy(unknown, expected)}"
+            f"{_labels_remedy(unknown, free, expected)}"
         )
     return faults
 
@@ -134,7 +139,8 @@ def _channels_remedy(pixels: np.ndarray, mode: str) -> str:
     )
 
 
-def _labels_remedy(unknown: list[int], expected: range) -> str:
+def _labels_remedy(unknown: list[int], free: list[int], expected: range) -> str:
+    """Says what to do about labels that stand for no class, where no pixel has the class `free`."""
     if expected[0] > 0:
         return "Restore the trimap from annotations.tar.gz."
     if unknown == [len(expected)]:
@@ -148,5 +154,14 @@ def _labels_remedy(unknown: list[int], expected: range) -> str:
             "resize them by nearest neighbour. Masks of two classes, black and white, are "
             "restored with `Image.fromarray((mask > 127).astype(np.uint8))`."
         )
-    change = REPLACE_LABEL.format(old=unknown[0], new=expected[-1])
-    return f"Change each label to the index of its class, for example with {change}."
+    # Different labels get different classes, as far as there are classes.
+    targets = (free + [expected[-1]] * len(unknown))[: len(unknown)]
+    if len(unknown) == 1:
+        change = REPLACE_LABEL.format(old=unknown[0], new=targets[0])
+    else:
+        olds = ", ".join(f"mask == {label}" for label in unknown)
+        change = REPLACE_LABELS.format(olds=olds, news=", ".join(map(str, targets)))
+    return (
+        "Change each label to the index of its class, the same in all masks, for example with "
+        f"{change}."
+    )
