@@ -278,6 +278,23 @@ class TestLabels:
         with pytest.raises(ValueError, match=r"mode F\. Save whole numbers"):
             read_labels(tmp_path / "mask.tif")
 
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [("0.jpg", {}), ("0.png", {"format": "JPEG"}), ("0.tif", {"compression": "jpeg"})],
+    )
+    def test_jpeg_is_refused(self, tmp_path, name, options):
+        """Whatever its name, and whether or not its labels happen to be classes."""
+        for split in SPLITS:
+            write_own(tmp_path / split, 1)
+        (tmp_path / "val" / "masks" / "0.png").unlink()
+        mask = Image.fromarray(np.eye(20, 30, dtype=np.uint8))
+        mask.save(tmp_path / "val" / "masks" / name, **options)
+        (problem,) = verify_folder(tmp_path, class_names=CLASSES)
+        assert (problem.kind, problem.severity) == ("unreadable", "error")
+        assert problem.detail.startswith("must be compressed without loss. Received: a JPEG image")
+        with pytest.raises(tf.errors.OpError, match=r"0\.\w+ must be compressed without loss"):
+            next(iter(folder_examples(tmp_path, CLASSES)["val"]))
+
     def test_no_image(self, tmp_path):
         (tmp_path / "mask.png").write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"mask.png cannot be read as a mask"):

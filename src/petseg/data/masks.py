@@ -22,6 +22,10 @@ REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(ma
 REPLACE_LABELS = (
     "`Image.fromarray(np.select([{olds}], [{news}], mask.astype(int)).astype(mask.dtype))`"
 )
+BLACK_AND_WHITE_REMEDY = (
+    "Masks of two classes, black and white, are restored with "
+    "`Image.fromarray((mask > 127).astype(np.uint8))`."
+)
 
 # What a message tells the user to do where only the image has an orientation tag that swaps height
 # and width: the same turn for the mask. The numbers are those of the EXIF standard.
@@ -44,18 +48,24 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image, is a pipe or a device, or has several channels or
-            fractions.
+        ValueError: If the file is not an image, is a pipe or a device, is a JPEG image, or has
+            several channels or fractions.
     """
     with open_regular(Path(path)) as file:
         try:
             with Image.open(file) as image:
                 ImageOps.exif_transpose(image, in_place=True)
                 labels, mode = np.asarray(image), image.mode
+                is_jpeg = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
             raise ValueError(
                 f"{os.fspath(path)} cannot be read as a mask: {error} Replace the file."
             ) from error
+    if is_jpeg:
+        raise ValueError(
+            f"{os.fspath(path)} must be compressed without loss. Received: a JPEG image, which has "
+            f"other labels than were saved. Save the labels again, as PNG. {BLACK_AND_WHITE_REMEDY}"
+        )
     if labels.ndim != 2 or labels.dtype.kind == "f":
         raise ValueError(
             f"{os.fspath(path)} must hold one integer per pixel, as grey values or palette "
@@ -151,8 +161,7 @@ def _labels_remedy(unknown: list[int], free: list[int], expected: range) -> str:
     if len(unknown) > MANY_LABELS:
         return (
             "JPEG compression or interpolation often makes so many labels: save masks as PNG and "
-            "resize them by nearest neighbour. Masks of two classes, black and white, are "
-            "restored with `Image.fromarray((mask > 127).astype(np.uint8))`."
+            f"resize them by nearest neighbour. {BLACK_AND_WHITE_REMEDY}"
         )
     # Different labels get different classes, as far as there are classes.
     targets = (free + [expected[-1]] * len(unknown))[: len(unknown)]

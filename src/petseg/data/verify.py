@@ -30,7 +30,8 @@ class Problem:
         file: The path of the file, or its name in the records of `tensorflow_datasets`. The folder
             if something is wrong with the dataset as a whole.
         kind: "missing" if an image has no mask, a mask has no image, or a listed file is not
-            there; "unreadable" if the file cannot be decoded; "misaligned" if a mask differs in
+            there; "unreadable" if the file cannot be decoded, or is a mask that is a JPEG file or
+            has several channels; "misaligned" if a mask differs in
             size from its image; "mislabelled" if a mask has labels that stand for no class or,
             for Oxford-IIIT Pet, no pixel of the pet. Of the dataset: "absent" if no mask, or no
             training mask, has a pixel of a class; "unscored" if training masks have a class but
