@@ -220,6 +220,36 @@ class TestOwn:
         examples = folder_examples(tmp_path, CLASSES)
         assert sum(len(dataset) for dataset in examples.values()) == 60
 
+    @pytest.mark.parametrize(
+        ("layout", "names", "fault"),
+        [
+            ("", ("images/sub", "masks/sub"), "it is a subfolder. Move its files to .*images"),
+            ("", ("images/more/sub",), "it is a subfolder"),
+            ("train", ("train/masks/sub",), "it is a subfolder"),
+            ("train", ("images", "masks"), "because .*train exists. Move its files to train, val"),
+            ("", ("test/images",), "because .*train does not exist. Create it"),
+        ],
+    )
+    def test_images_in_other_folders_are_an_error(self, tmp_path, layout, names, fault):
+        for folder in (tmp_path / split for split in SPLITS) if layout else (tmp_path,):
+            write_own(folder, 60)
+        # What is not read on purpose.
+        (tmp_path / layout / "images" / ".cache").mkdir()
+        Image.new("L", (3, 3)).save(tmp_path / layout / "images" / ".cache" / "0.png")
+        (tmp_path / layout / "images" / "notes").mkdir()
+        assert verify_folder(tmp_path, class_names=CLASSES) == []
+        for name in names:
+            (tmp_path / name).mkdir(parents=True)
+            Image.new("L", (3, 3)).save(tmp_path / name / "0.png")
+        problems = verify_folder(tmp_path, class_names=CLASSES)
+        assert {(problem.kind, problem.severity) for problem in problems} == {
+            ("misplaced", "error")
+        }
+        found = [problem.file for problem in problems]
+        assert found == [str(tmp_path / name.replace("more/sub", "more")) for name in names]
+        with pytest.raises(ValueError, match=f"{found[0]} is not read, .*{fault}"):
+            load_folder(tmp_path, class_names=CLASSES)
+
     def test_mask_without_image(self, tmp_path):
         write_own(tmp_path, 3)
         (tmp_path / "images" / "1.png").unlink()

@@ -33,7 +33,7 @@ def folder_examples(
     Raises:
         FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
         ValueError: If `class_names` does not fit the folder, two files differ by the suffix alone,
-            or a split is empty.
+            a split is empty, or images are in folders that are not read.
     """
     return layout_examples(root, find_layout(root, class_names))
 
@@ -50,8 +50,14 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
 
     Raises:
         FileNotFoundError: If an image or a mask lacks its partner.
-        ValueError: If a split is empty.
+        ValueError: If a split is empty, or images are in folders that are not read.
     """
+    if layout.misplaced:
+        folder, fault = next(iter(layout.misplaced.items()))
+        raise ValueError(
+            f"`root` must have all images in folders that are read. Received: {root}, but {folder} "
+            f"{fault} `petseg.data.verify_folder` lists all {len(layout.misplaced)} such folders."
+        )
     if layout.unpaired:
         file, fault = next(iter(layout.unpaired.items()))
         raise FileNotFoundError(

@@ -25,12 +25,14 @@ class Layout:
     Attributes:
         pairs: For each split its pairs of an image file and a mask file.
         unpaired: For each file that lacks its partner what is wrong, such as "is missing".
+        misplaced: For each folder whose images are not read, the reason and a remedy.
         class_names: Name of each class, in the order of the labels.
         first_label: The number that stands for class 0 in the mask files.
     """
 
     pairs: dict[str, Pairs]
     unpaired: dict[Path, str]
+    misplaced: dict[Path, str]
     class_names: tuple[str, ...]
     first_label: int
 
@@ -144,17 +146,30 @@ def _official_layout(root: Path) -> Layout:
             if not absent:
                 split = "test" if listing == "test.txt" else "val" if held_out else "train"
                 pairs[split].append(pair)
-    return Layout(pairs, unpaired, PET_CLASSES, first_label=1)
+    return Layout(pairs, unpaired, {}, PET_CLASSES, first_label=1)
 
 
 def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
     pairs: dict[str, Pairs] = {split: [] for split in SPLITS}
     unpaired: dict[Path, str] = {}
+    misplaced: dict[Path, str] = {}
     if (root / "train").is_dir():
+        for folder in filter(_holds_images, (root / "images", root / "masks")):
+            misplaced[folder] = (
+                f"is not read, because {root / 'train'} exists. Move its files to train, val and "
+                f"test, or move the folder out of {root}."
+            )
         for split in SPLITS:
             pairs[split], alone = _pair_up(root / split)
             unpaired |= alone
+            misplaced |= _subfolders(root / split)
     else:
+        for folder in filter(_holds_images, (root / "val" / "images", root / "test" / "images")):
+            misplaced[folder] = (
+                f"is not read, because {root / 'train'} does not exist. Create it, with images and "
+                f"masks, or move the folder out of {root}."
+            )
+        misplaced |= _subfolders(root)
         every_pair, unpaired = _pair_up(root)
         buckets = (
             name_bucket([os.fsencode(image.name) for image, _ in every_pair]).numpy()
@@ -163,7 +178,7 @@ def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
         )
         for pair, bucket in zip(every_pair, buckets, strict=True):
             pairs[{0: "val", 1: "test"}.get(int(bucket), "train")].append(pair)
-    return Layout(pairs, unpaired, class_names, first_label=0)
+    return Layout(pairs, unpaired, misplaced, class_names, first_label=0)
 
 
 def _pair_up(folder: Path) -> tuple[Pairs, dict[Path, str]]:
@@ -174,6 +189,21 @@ def _pair_up(folder: Path) -> tuple[Pairs, dict[Path, str]]:
         path, other = (images[stem], "masks") if stem in images else (masks[stem], "images")
         unpaired[path] = f"has no file of the same name in {folder / other}"
     return pairs, unpaired
+
+
+def _subfolders(folder: Path) -> dict[Path, str]:
+    """Finds the folders with images in `folder/images` and `folder/masks`, and says what to do."""
+    return {
+        path: f"is not read, because it is a subfolder. Move its files to {path.parent}."
+        for kind in ("images", "masks")
+        for path in _files(folder / kind)
+        # A folder with the name of an image is taken for one, and cannot be read.
+        if not path.name.startswith(".") and not is_image_name(path) and _holds_images(path)
+    }
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(map(is_image_name, folder.rglob("*")))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -80,6 +80,7 @@ def load_folder(
       80% of the images in `train` and 10% in each of `val` and `test`. An image stays in its split
       when others are added.
     - `root/train/images`, `root/train/masks` and the same for `val` and `test`.
+      Subfolders of these folders are not read, so images in them are an error.
     - `root/images` and `root/annotations` of the official archives. They give the same splits as
       `load_pets`, without `tensorflow_datasets`.
 
@@ -114,7 +115,7 @@ def load_folder(
     Raises:
         FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
         ValueError: If an argument is out of its range or does not fit the folder, two files differ
-            by the suffix alone, or a split is empty.
+            by the suffix alone, a split is empty, or images are in folders that are not read.
 
     Example:
         >>> streets = petseg.load_folder("streets", class_names=("road", "car", "sky"))

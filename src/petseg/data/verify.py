@@ -30,18 +30,18 @@ class Problem:
         file: The path of the file, or its name in the records of `tensorflow_datasets`. The folder
             if something is wrong with the dataset as a whole.
         kind: "missing" if an image has no mask, a mask has no image, or a listed file is not
-            there; "unreadable" if the file cannot be decoded, or is a mask that is a JPEG file or
-            has several channels; "misaligned" if a mask differs in
-            size from its image; "mislabelled" if a mask has labels that stand for no class or,
-            for Oxford-IIIT Pet, no pixel of the pet. Of the dataset: "absent" if no mask, or no
-            training mask, has a pixel of a class; "unscored" if training masks have a class but
-            no mask of val or of test has it; "unlabelled" if more than a quarter of all pixels
-            have the label 255, no class.
+            there; "misplaced" if a folder holds images and is not read; "unreadable" if the file
+            cannot be decoded, or is a mask that is a JPEG file or has several channels;
+            "misaligned" if a mask differs in size from its image; "mislabelled" if a mask has
+            labels that stand for no class or, for Oxford-IIIT Pet, no pixel of the pet. Of the
+            dataset: "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
+            training masks have a class but no mask of val or of test has it; "unlabelled" if more
+            than a quarter of all pixels have the label 255, no class.
         detail: What is wrong, to be read after the name of the file, and in most cases a remedy.
     """
 
     file: str
-    kind: Literal["missing", "unreadable"] | MaskFault | LabelFault
+    kind: Literal["missing", "misplaced", "unreadable"] | MaskFault | LabelFault
     detail: str
 
     @property
@@ -80,6 +80,7 @@ def verify_folder(
     """
     layout = find_layout(root, class_names)
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
+    problems += [Problem(str(f), "misplaced", fault) for f, fault in layout.misplaced.items()]
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
