@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import petseg
-from petseg.data import LIGHT, STRONG, Augmentation
+from petseg.data import LIGHT, STRONG, Augmentation, load_folder
 from petseg.data.augmentation import find_augmentation
 from petseg.data.batch_augmentation import augment_batch
 
@@ -113,6 +113,22 @@ class TestSettings:
                     assert cell.removeprefix("factor ") == f"{value[0]:g} to {value[1]:g}"
                 else:
                     assert cell == (f"probability {value:g}" if value else "no")
+
+
+@pytest.mark.parametrize("name", ["paste", "occlusion"])
+def test_what_needs_a_background_is_refused_without_one(own_folder, name):
+    augment = Augmentation(**{name: 0.5})
+    expected = (
+        rf'`{name}` of `augment` needs a class named "background". Received: 0\.5 with .* a, b'
+    )
+    with pytest.raises(ValueError, match=expected):
+        load_folder(own_folder, class_names=("a", "b", "c"), augment=augment)
+    for class_names, allowed in (
+        (("a", "Background", "c"), augment),
+        (("a", "b", "c"), "strong"),
+        (("a", "b", "c"), Augmentation(mosaic=0.5)),
+    ):
+        load_folder(own_folder, class_names=class_names, augment=allowed)
 
 
 class TestScenes:

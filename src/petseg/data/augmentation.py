@@ -26,8 +26,10 @@ class Augmentation:
         saturation: Least and greatest factor.
         mosaic: Probability that a batch becomes mosaics of 2x2 or 3x3 of its images.
         paste: Probability that objects of other images of the batch are pasted: all that is not
-            background, one to six times, smaller. Needs a background class.
+            background, one to six times, smaller. Needs a class named "background": the loaders
+            raise `ValueError` without one.
         occlusion: Probability that an image gets a box of one colour, labelled as background.
+            Needs such a class too.
         elastic: Largest displacement of labels, in pixels. The image stays as it is.
         blur: Probability that a batch is blurred.
         noise: Probability that a batch gets noise.

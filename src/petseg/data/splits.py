@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from petseg.data.augmentation import Augmentation
 from petseg.data.pipeline import Batching, evaluation_batches, training_batches
 from petseg_runtime.model_info import background_of
 from petseg_runtime.palette import class_colours
@@ -111,9 +112,23 @@ def make_splits(
 
     Returns:
         The splits. Training and validation images are cached in memory as they are first read.
+
+    Raises:
+        ValueError: If an `Augmentation` needs a background class and there is none.
     """
+    background = background_of(class_names)
+    augment = batching.augment
+    # "strong", which names no single transformation, leaves out those that need a background.
+    if isinstance(augment, Augmentation) and background is None:
+        for name in ("paste", "occlusion"):
+            if getattr(augment, name):
+                raise ValueError(
+                    f'`{name}` of `augment` needs a class named "background". Received: '
+                    f"{getattr(augment, name)} with the classes {', '.join(class_names)}. Name "
+                    f"the background class so, or set `{name}` to 0."
+                )
     return Splits(
-        train=training_batches(examples["train"], batching, background_of(class_names)),
+        train=training_batches(examples["train"], batching, background),
         val=evaluation_batches(examples["val"], batching, cache=True),
         # Usually read once, so not worth the memory.
         test=evaluation_batches(examples["test"], batching, cache=False),
