@@ -184,6 +184,7 @@ def test_every_optimizer_is_another(name):
         ({"class_weights": (0, 0)}, "`class_weights` must hold"),
         ({"data": "x", "classes": ("a", "b"), "class_weights": (1, 1, 1)}, "`class_weights`"),
         ({"data": "x", "classes": ("a", "a")}, "`classes` must hold"),
+        ({"binary": "yes"}, "`binary` must be True or False"),
         ({"seed": -1}, "`seed` must be an integer of 0 or more"),
     ],
 )

@@ -118,6 +118,7 @@ class Settings:
                 BACKBONES,
             ),
             "weights": None if self.weights is None else os.fspath(self.weights),
+            "binary": check.boolean("binary", self.binary),
             "image_size": check.image_size("image_size", self.image_size, SMALLEST_SIZE),
             "batch_size": check.integer("batch_size", self.batch_size, 1),
             "frozen_epochs": check.integer("frozen_epochs", self.frozen_epochs, 0),

@@ -56,7 +56,8 @@ def overlay(
     opacity = validation.fraction("opacity", opacity, closed=True)
     names = checked_names(class_names)
     background = checked_background(background, names)
-    if legend and not names:
+    contour = validation.boolean("contour", contour)
+    if validation.boolean("legend", legend) and not names:
         raise ValueError("`legend` shows `class_names`. Received: none. Pass the names as well.")
     strips = _strips(classes.shape)
     greatest = max(_greatest(classes[rows], ignore_class) for rows in strips)

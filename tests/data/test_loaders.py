@@ -40,6 +40,12 @@ def test_bad_batching(load, argument, value):
         load(**{argument: value})
 
 
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_bad_binary(load, value):
+    with pytest.raises(ValueError, match=f"`binary` must be True or False. Received: {value!r}"):
+        load(binary=value)
+
+
 def test_numpy_integers_are_integers(load):
     splits = load(image_size=np.array([20, 33]), batch_size=np.int64(5), seed=np.int32(2))
     assert splits.image_size == (20, 33)

@@ -156,6 +156,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match="`binary` must be False with `classes`"):
             DataSource("photos", classes=CLASSES, binary=True)
 
+    @pytest.mark.parametrize("name", ["pets", "photos"])
+    def test_bad_binary(self, name):
+        with pytest.raises(ValueError, match=r"`binary` must be True or False\. Received: 'yes'"):
+            DataSource(name, binary="yes")
+
     @pytest.mark.parametrize("classes", ["car", (), ("car",), ("car", "car"), (1, 2)])
     def test_bad_classes(self, classes):
         with pytest.raises(ValueError, match="`classes` must hold two or more different names"):

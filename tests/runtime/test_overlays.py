@@ -159,6 +159,8 @@ def test_a_legend_of_many_classes_stays_in_the_picture():
         ({"class_names": "abc"}, "`class_names` must be a list of names"),
         ({"colours": [(0, 0, 300)]}, "`colours` must be RGB triples"),
         ({"colours": [(0, 0), (1, 2, 3)]}, "`colours` must be RGB triples"),
+        ({"legend": "a"}, "`legend` must be True or False. Received: 'a'"),
+        ({"contour": 1}, "`contour` must be True or False. Received: 1"),
         ({"legend": True}, "`legend` shows `class_names`. Received: none"),
     ],
 )

@@ -13,6 +13,7 @@ from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, 
 from petseg.data.pipeline import Batching
 from petseg.data.splits import Splits, make_splits
 from petseg.data.synthetic import synthetic_examples
+from petseg_runtime import validation
 
 
 def load_pets(
@@ -59,6 +60,7 @@ def load_pets(
         >>> petseg.finetune(model, pets.train, pets.val)
     """
     batching = Batching(image_size, batch_size, augment, seed)
+    binary = validation.boolean("binary", binary)
     return _pet_splits(pet_examples(data_dir), binary, batching)
 
 
@@ -124,7 +126,7 @@ def load_folder(
         ... )
     """
     batching = Batching(image_size, batch_size, augment, seed)
-    if binary and class_names is not None:
+    if validation.boolean("binary", binary) and class_names is not None:
         raise ValueError(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes in your masks instead."
@@ -178,6 +180,7 @@ def synthetic_pets(
         TensorShape([8, 64, 96, 3])
     """
     batching = Batching(image_size, batch_size, augment, seed)
+    binary = validation.boolean("binary", binary)
     return _pet_splits(synthetic_examples(num_examples, seed), binary, batching)
 
 

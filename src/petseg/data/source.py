@@ -17,7 +17,7 @@ from petseg.data.splits import Splits, make_splits
 from petseg.data.statistics import SplitSummary, describe
 from petseg.data.synthetic import synthetic_examples
 from petseg.data.verify import Problem, verify_folder, verify_pets
-from petseg_runtime.validation import did_you_mean
+from petseg_runtime.validation import boolean, did_you_mean
 
 NAMES = ("pets", "synthetic")
 
@@ -58,6 +58,7 @@ class DataSource:
                 f'`name` must be "pets", "synthetic" or the path of a folder, as a string. '
                 f"Received: {self.name!r}."
             )
+        object.__setattr__(self, "binary", boolean("binary", self.binary))
         if self.data_dir is not None and self.name != "pets":
             raise ValueError(
                 f'`data_dir` must be None with the data "{self.name}": only "pets" reads it. '
