@@ -256,6 +256,22 @@ class TestOwn:
         with pytest.raises(FileNotFoundError, match=r"masks.1.png has no file of the same name in"):
             load_folder(tmp_path, class_names=CLASSES)
 
+    def test_names_in_different_unicode_normalizations(self, tmp_path):
+        """As in archives from macOS, whose names are in NFD."""
+        write_own(tmp_path, 3)
+        (tmp_path / "images" / "1.png").rename(tmp_path / "images" / "caf\u00e9.png")
+        (tmp_path / "masks" / "1.png").rename(tmp_path / "masks" / "cafe\u0301.png")
+        (tmp_path / "masks" / "2.png").unlink()
+        *alike, alone = sorted(
+            verify_folder(tmp_path, class_names=CLASSES), key=lambda each: "2.png" in each.file
+        )
+        assert len(alike) == 2
+        assert all("differs in Unicode normalization (NFC or NFD" in each.detail for each in alike)
+        assert "Unicode" not in alone.detail
+        (tmp_path / "images" / "2.png").unlink()
+        with pytest.raises(FileNotFoundError, match="Unicode normalization"):
+            load_folder(tmp_path, class_names=CLASSES)
+
     def test_ambiguous_names(self, tmp_path):
         write_own(tmp_path, 3)
         shutil.copy(tmp_path / "images" / "1.png", tmp_path / "images" / "1.webp")

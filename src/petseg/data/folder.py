@@ -61,7 +61,7 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
     if layout.unpaired:
         file, fault = next(iter(layout.unpaired.items()))
         raise FileNotFoundError(
-            f"{file} {fault}. Add the missing file or remove the other one. "
+            f"{file} {fault}. Add the missing file, or rename or remove the other. "
             f"`petseg.data.verify_folder` lists all {len(layout.unpaired)} such files."
         )
     for split, pairs in layout.pairs.items():

@@ -1,6 +1,7 @@
 """Which files of a folder belong together, decided by their names alone."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +186,17 @@ def _pair_up(folder: Path) -> tuple[Pairs, dict[Path, str]]:
     images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
     pairs = [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
     unpaired = {}
+    alike = set.intersection(
+        *({unicodedata.normalize("NFC", stem) for stem in files} for files in (images, masks))
+    )
     for stem in sorted(images.keys() ^ masks.keys()):
         path, other = (images[stem], "masks") if stem in images else (masks[stem], "images")
         unpaired[path] = f"has no file of the same name in {folder / other}"
+        if unicodedata.normalize("NFC", stem) in alike:
+            unpaired[path] += (
+                ", only one that looks the same and differs in Unicode normalization (NFC or NFD, "
+                "which macOS often writes)"
+            )
     return pairs, unpaired
 
 
