@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from petseg_cli.data_source import announce_download, data_source
+from petseg_cli.data_source import PETS, SYNTHETIC, announce_download, data_source
 from petseg_cli.options import Classes, Data, DataDir, check_can_write
 from petseg_cli.streams import printable
 
@@ -42,6 +42,8 @@ def data(
     if verify and sheet is not None:
         raise typer.BadParameter("It does not apply with --verify.", param_hint="--sheet")
     check_can_write(sheet, "--sheet")
+    if sheet is not None and data not in (PETS, SYNTHETIC):
+        _check_outside(sheet, Path(data).expanduser())
     source = data_source(data, data_dir, classes)
     announce_download(source)
     if verify:
@@ -69,6 +71,17 @@ def data(
         sheet.parent.mkdir(parents=True, exist_ok=True)
         grid.savefig(sheet, dpi=150)
         typer.echo(f"Wrote {printable(sheet)}")
+
+
+def _check_outside(sheet: Path, folder: Path) -> None:
+    """Refuses a sheet in a dataset folder, where it could replace an image or a mask, or be one."""
+    # `images`, `train/masks` and the like may be links to other places.
+    folders = (folder, *folder.glob("*/"), *folder.glob("*/*/"))
+    if any(sheet.resolve().is_relative_to(each.resolve()) for each in folders):
+        raise typer.BadParameter(
+            f"{printable(sheet)} is inside the dataset {printable(folder)}. Choose a file outside.",
+            param_hint="--sheet",
+        )
 
 
 def _problem_lines(problems: "Sequence[Problem]") -> list[str]:

@@ -33,6 +33,22 @@ def test_data_counts_and_draws(cli, tmp_path):
         assert image.width > image.height > 100
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["own/train/images/0.png", "own/val/masks/new.png", "own/sheet.png", "linked/0.png", "l.png"],
+)
+def test_a_sheet_in_the_dataset_is_refused(cli, own_folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (own_folder / "test" / "images").rename(tmp_path / "linked")
+    (own_folder / "test" / "images").symlink_to(tmp_path / "linked")
+    (tmp_path / "l.png").symlink_to(own_folder / "train" / "masks" / "1.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    code, out, err = cli("data", "--data", "own", "--classes", CLASSES, "--sheet", name)
+    assert (code, out) == (2, "")
+    assert f"--sheet: {name} is inside the dataset own. Choose a file outside." in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
 @pytest.mark.filterwarnings("default")  # the library warns of so many
 def test_unlabelled_pixels_are_a_row(cli, own_folder):
     mask = own_folder / "train" / "masks" / "0.png"
