@@ -21,9 +21,9 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         typer.BadParameter: If the text is something else.
     """
-    height, _, width = text.lower().partition("x")
+    height, separator, width = text.lower().partition("x")
     try:
-        size = int(height), int(width or height)
+        size = int(height), int(width if separator else height)
     except ValueError:
         size = 0, 0
     if min(size) < 1:

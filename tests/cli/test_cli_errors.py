@@ -84,7 +84,7 @@ def test_sizes_are_a_side_or_height_x_width():
     assert parse_size("128x160") == (128, 160)
 
 
-@pytest.mark.parametrize("text", ["big", "", "0", "-3", "12x0", "3x4x5", "1.5"])
+@pytest.mark.parametrize("text", ["big", "", "0", "-3", "12x0", "3x4x5", "1.5", "64x", "x64"])
 def test_other_sizes_are_refused(text):
     with pytest.raises(Exception, match="is not a size such as 128 or 128x160"):
         parse_size(text)
