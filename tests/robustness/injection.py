@@ -88,7 +88,6 @@ class _Hook:
         elif action == "kill after":
             self.ends = True
         else:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, max(1e-6, self.injection.delay))
 
     def _end(self) -> None:
@@ -112,4 +111,5 @@ class _Hook:
 
 def install(injection: Injection, folders: tuple[Path, ...], log: int) -> None:
     """Adds the hook to this process, for the rest of its life."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # write points are in other threads too
     sys.addaudithook(_Hook(injection, folders, log))
