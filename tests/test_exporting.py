@@ -60,7 +60,7 @@ def trained(request, pets):
         backbone=backbone, weights=weights, class_names=pets.class_names
     )
     petseg.finetune(
-        model, pets.train, pets.val, frozen_epochs=0, epochs=5 if architecture == "linknet" else 3
+        model, pets.train, pets.val, frozen_epochs=0, epochs=8 if architecture == "linknet" else 3
     )
     results = [(photos(*size), model(photos(*size)).numpy()) for size in ((64, 96), (97, 33))]
     return model, results, petseg.evaluate(model, pets.val)
