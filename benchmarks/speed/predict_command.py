@@ -159,7 +159,7 @@ def folders(folder: Path, count: int, rounds: int) -> dict[str, dict[str, float]
 def main() -> None:
     """Measures all commands."""
     parser = argument_parser(__doc__, seed=False, rounds=5)
-    parser.add_argument("--photos", type=int, default=300)
+    parser.add_argument("--photos", type=int, default=1000)
     args = parser.parse_args()
     record = Record(
         args.out,
