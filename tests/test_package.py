@@ -82,8 +82,9 @@ petseg_cli.video: petseg_cli.streams petseg_runtime
 petseg_runtime.archives:
 petseg_runtime.atomic_files:
 petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
+petseg_runtime.digests:
 petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.runtime
-petseg_runtime.formats: petseg_runtime.archives petseg_runtime.parallel
+petseg_runtime.formats: petseg_runtime.archives petseg_runtime.digests petseg_runtime.parallel
 petseg_runtime.image_io:
 petseg_runtime.json_text:
 petseg_runtime.keras_file: petseg_runtime.archives petseg_runtime.json_text
@@ -96,7 +97,7 @@ petseg_runtime.parallel:
 petseg_runtime.part_folders:
 petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
     petseg_runtime.validation
-petseg_runtime.pretrained: petseg_runtime.formats
+petseg_runtime.pretrained: petseg_runtime.digests petseg_runtime.formats
 petseg_runtime.runtime: petseg_runtime.formats petseg_runtime.keras_file petseg_runtime.model_info
     petseg_runtime.predictor petseg_runtime.pretrained
 petseg_runtime.validation:

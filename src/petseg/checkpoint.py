@@ -1,7 +1,6 @@
 """The resumable state of a training run: in memory, and in a folder."""
 
 import csv
-import hashlib
 import importlib.util
 import json
 import os
@@ -23,6 +22,7 @@ from petseg.run_state import (
     RunState,
 )
 from petseg_runtime.atomic_files import whole_file
+from petseg_runtime.digests import file_digest
 
 NEW = ".new-"  # before the name of a weights file that `run.json` does not name yet
 
@@ -218,7 +218,7 @@ class Run:
         new = _new_name(path)
         with whole_file(new) as part:
             save(part)
-        self.state.files[path.name] = _digest(new)
+        self.state.files[path.name] = file_digest(new)
 
     def _commit(self, files: RunFiles) -> None:
         """Makes the state in memory the one that counts."""
@@ -249,7 +249,7 @@ class Run:
             part.unlink()
         for new in files.folder.glob(_new_name(files.folder / "*.weights.h5").name):
             path = new.with_name(new.name.removeprefix(NEW))
-            if _digest(new) == self.state.files.get(path.name):
+            if file_digest(new) == self.state.files.get(path.name):
                 new.replace(path)
             else:
                 new.unlink()
@@ -257,7 +257,7 @@ class Run:
             path = files.folder / name
             if not path.exists():
                 raise ValueError(f"{path} is missing. {REMEDY}")
-            if _digest(path) != digest:
+            if file_digest(path) != digest:
                 raise ValueError(
                     f"{path} is damaged: its content is not what {files.state.name} recorded. "
                     f"{REMEDY}"
@@ -290,11 +290,6 @@ def _is_text(value: Any) -> bool:
 
 def _new_name(path: Path) -> Path:
     return path.with_name(f"{NEW}{path.name}")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seeds_of(model: keras.Model) -> list[keras.Variable]:

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from petseg_runtime.atomic_files import whole_file, write_json
+from petseg_runtime.digests import file_digest
 from petseg_runtime.pretrained import (
     FOLDER,
-    digest,
     pretrained_backbones,
     read_arrays,
     read_card,
@@ -92,7 +92,7 @@ def write_arrays(
     path = folder / f"{name}.npz"
     with whole_file(path) as part:
         np.savez_compressed(part, allow_pickle=False, **arrays)
-    write_json(folder / f"{name}.json", {"sha256": digest(path), **card})
+    write_json(folder / f"{name}.json", {"sha256": file_digest(path), **card})
 
 
 def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> None:

@@ -1,18 +1,17 @@
 """The formats of exported models: everything that is particular to one of them, a row each."""
 
-import hashlib
 import importlib
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from petseg_runtime.archives import read_member
+from petseg_runtime.digests import file_digest
 from petseg_runtime.parallel import usable_cores
 
 # What TensorFlow writes into the directory of a SavedModel.
@@ -111,9 +110,8 @@ def _num_classes(shape: Any) -> int | None:
     return _dimension(shape[3]) if len(shape) == 4 else None
 
 
-def _onnx_session(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyType({})) -> Any:
-    import onnxruntime
-
+def _onnx_session(path: Path, weights: Mapping[str, np.ndarray]) -> Any:
+    onnxruntime = _import("onnxruntime", "onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
     options.log_severity_level = 3
@@ -124,17 +122,17 @@ def _onnx_session(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyTy
     )
 
 
-def open_onnx(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyType({})) -> Artifact:
+def open_onnx(path: Path, weights: Mapping[str, np.ndarray] | None = None) -> Artifact:
     """Opens an ONNX file in ONNX Runtime.
 
     Args:
         path: The file.
-        weights: The weights that the file does not hold, float32, by name.
+        weights: The weights that the file does not hold, float32, by name, if any.
 
     Returns:
         The opened model.
     """
-    session = _onnx_session(path, weights)
+    session = _onnx_session(path, weights or {})
     (given,), (result,) = session.get_inputs(), session.get_outputs()
     return Artifact(
         lambda images: session.run(None, {given.name: images})[0],
@@ -145,7 +143,7 @@ def open_onnx(path: Path, weights: Mapping[str, np.ndarray] = MappingProxyType({
 
 
 def _read_onnx(path: Path) -> str | None:
-    record: str | None = _onnx_session(path).get_modelmeta().custom_metadata_map.get(RECORD_KEY)
+    record: str | None = _onnx_session(path, {}).get_modelmeta().custom_metadata_map.get(RECORD_KEY)
     return record
 
 
@@ -224,16 +222,11 @@ def _check_weights(path: Path) -> None:
     """Refuses the weights of another export: they may fit, and then every mask is wrong."""
     wanted = _openvino_entry(path, WEIGHTS_KEY)
     weights = path.with_suffix(".bin")
-    if wanted is not None and _digest(weights) != wanted:
+    if wanted is not None and file_digest(weights) != wanted:
         raise ValueError(
             f"{weights.name} does not belong to it. An export was interrupted, or the file is "
             "damaged."
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_openvino(path: Path, record: str) -> None:
@@ -249,7 +242,7 @@ def _write_openvino(path: Path, record: str) -> None:
     del model
     text = written.read_bytes()
     written.write_bytes(
-        text.replace(unknown.encode(), _digest(written.with_suffix(".bin")).encode())
+        text.replace(unknown.encode(), file_digest(written.with_suffix(".bin")).encode())
     )
     for new, old in zip(
         FORMATS["openvino"].files(written), FORMATS["openvino"].files(path), strict=True

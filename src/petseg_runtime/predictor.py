@@ -183,12 +183,13 @@ class Predictor:
     def _groups(self, items: Iterable["_Waiting"]) -> Iterator[list["_Waiting"]]:
         """Gathers images to predict together."""
         group: list[_Waiting] = []
+        pixels = 0
         for item in items:
             group.append(item)
-            pixels = sum(waiting.pixels for waiting in group)
-            if len(group) >= self.images_at_once or pixels >= PIXELS_AT_ONCE:
+            pixels += item.pixels
+            if pixels >= PIXELS_AT_ONCE or len(group) >= self.images_at_once:
                 yield group
-                group = []
+                group, pixels = [], 0
         if group:
             yield group
 

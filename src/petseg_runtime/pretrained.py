@@ -6,13 +6,13 @@ the graph (`.onnx`), which holds no weights. The graph takes them in the order a
 Keras, so that Keras and ONNX Runtime read the same file.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from petseg_runtime.digests import file_digest
 from petseg_runtime.formats import Artifact, open_onnx
 
 FOLDER = Path(__file__).parent / "weights"
@@ -105,7 +105,7 @@ def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
         OSError: If the file is missing or was changed.
     """
     path = folder / f"{name}.npz"
-    if not path.is_file() or digest(path) != read_card(name, folder)["sha256"]:
+    if not path.is_file() or file_digest(path) != read_card(name, folder)["sha256"]:
         state = "was changed" if path.is_file() else "is missing"
         raise OSError(f"The weights file {path} {state}. Install petseg again.")
     with np.load(path) as file:
@@ -128,16 +128,3 @@ def open_pretrained(name: str, folder: Path = FOLDER) -> Artifact:
     arrays = read_arrays(name, folder)
     weights = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
     return open_onnx(folder / f"{name}.onnx", weights)
-
-
-def digest(path: Path) -> str:
-    """Hashes a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its SHA-256 as hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,9 +9,10 @@ import pytest
 import petseg
 from petseg import ModelInfo
 from petseg.experiment import RunFiles
-from petseg_cli.model_loading import SUFFIXES
+from petseg_cli.model_loading import DEFAULT_MODEL, SUFFIXES
 from petseg_runtime.formats import FORMATS
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
+from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE
 
 CHOOSE = "Choose the dataset of this model with --data."
 SYNTHETIC = ("--data", "synthetic", "--batch-size", "8")
@@ -129,6 +130,7 @@ def test_a_file_that_is_no_model_is_said_in_words(cli, tmp_path, name, message):
 def test_the_suffixes_of_models_are_those_of_the_runtime():
     exported = [row.suffix for row in FORMATS.values() if row.suffix]
     assert sorted(SUFFIXES) == sorted([KERAS_SUFFIX, *exported])
+    assert DEFAULT_MODEL == DEFAULT_ARCHITECTURE
 
 
 def test_a_name_that_no_model_has(cli):
