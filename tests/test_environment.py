@@ -10,6 +10,8 @@ import pytest
 import petseg
 from petseg.environment import environment
 
+pytestmark = pytest.mark.backend
+
 
 def test_environment_is_complete_json():
     found = environment()
@@ -20,6 +22,8 @@ def test_environment_is_complete_json():
     assert {"tensorflow", "numpy"} <= found["versions"].keys()
     assert found["backend"] == keras.backend.backend()
     assert found["cpu"]
+    if not any(name.startswith("gpu") for name in keras.distribution.list_devices()):
+        assert found["accelerators"] == []
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are limited on Linux only")
