@@ -134,6 +134,17 @@ def test_masks_with_and_without_a_last_axis_are_the_same():
     assert float(loss(TRUTH, LOGITS)) == float(loss(TRUTH[..., 0], LOGITS))
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 1), (2, 1, 2), (1, 1, 1), (1, 1, 2, 2)])
+def test_masks_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`y_true` must be masks .* for logits of shape"):
+        petseg.CrossEntropyDice()(np.zeros(shape, int), LOGITS)
+
+
+def test_one_channel_of_logits_is_refused():
+    with pytest.raises(ValueError, match=r"`y_pred` must be logits .* two or more classes"):
+        petseg.CrossEntropyDice()(TRUTH, LOGITS[..., :1])
+
+
 def test_perfect_logits_cost_nothing():
     truth = np.array([[[0, 1], [1, 0]]])
     logits = 50.0 * np.eye(2, dtype="float32")[truth]

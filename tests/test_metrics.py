@@ -239,3 +239,10 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_logits_of_another_number_of_classes_are_refused():
     with pytest.raises(ValueError, match="`y_pred` must be logits"):
         petseg.MeanIoU(3).update_state([[0]], logits_of([[0]], 2))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 4), (2, 4, 8), (1, 1, 1), (1, 4, 8, 3)])
+def test_masks_of_another_shape_are_refused(shape):
+    logits = np.zeros((1, 4, 8, 3), "float32")
+    with pytest.raises(ValueError, match=r"`y_true` must be masks .* for logits of shape"):
+        petseg.MeanIoU(3).update_state(np.zeros(shape, int), logits)

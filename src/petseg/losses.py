@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from petseg.label_shapes import labels_for
 from petseg_runtime import validation
 
 _HALF_PRECISION = ("float16", "bfloat16")
@@ -68,7 +69,7 @@ class CrossEntropyDice(keras.losses.Loss):
         weights = (1.0,) * num_classes
         if self.class_weights is not None:
             weights = validation.class_weights("class_weights", self.class_weights, num_classes)
-        labels = ops.squeeze(y_true, -1) if len(y_true.shape) == len(y_pred.shape) else y_true
+        labels = labels_for(y_true, y_pred)
         classes = ops.cast(labels, "int32")
         is_class = (classes >= 0) & (classes < num_classes)
         is_class = is_class & (ops.cast(classes, labels.dtype) == labels)

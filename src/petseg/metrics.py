@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from petseg.label_shapes import labels_for
 from petseg_runtime import validation
 
 # JAX has no int64, so each count is two integers: how many times this number, and the rest.
@@ -112,8 +113,7 @@ class MeanIoU(keras.metrics.MeanIoU):
                 f"`y_pred` must be logits (..., {self.num_classes}), one for each class. "
                 f"Received: shape {tuple(logits.shape)}."
             )
-        if len(labels.shape) == len(logits.shape):
-            labels = ops.squeeze(labels, -1)
+        labels = labels_for(labels, logits)
         classes = ops.cast(labels, "int32")
         is_class = (classes >= 0) & (classes < self.num_classes)
         is_class = is_class & (ops.cast(classes, labels.dtype) == labels)
