@@ -1,5 +1,6 @@
 """Files are written completely or not at all."""
 
+import errno
 import json
 import os
 import stat
@@ -118,3 +119,15 @@ def test_json_that_cannot_be_written_leaves_nothing(tmp_path):
     assert names_in(tmp_path) == []
     write_json(tmp_path / "record.json", {"a": [1]})
     assert json.loads((tmp_path / "record.json").read_text()) == {"a": [1]}
+
+
+def test_an_error_names_the_file(tmp_path):
+    path = tmp_path / "record.json"
+
+    def fill_the_disk() -> None:
+        with whole_file(path) as part:
+            part.touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*record\.json'"):
+        fill_the_disk()

@@ -61,7 +61,11 @@ def main(args: Sequence[str] | None = None) -> None:
             with 2 for wrong usage.
     """
     prepare_streams()
+    args = sys.argv[1:] if args is None else args
     try:
+        if not all(map(str, args)):
+            # As a path, it would stand for the current folder.
+            raise ValueError("An argument is empty. Is a variable of the shell not set?")
         with warnings.catch_warnings():  # puts back what a command changes
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             app(args, prog_name="petseg")

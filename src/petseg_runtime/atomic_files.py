@@ -40,6 +40,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         _flush(part, os.O_RDWR)
         part.replace(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # as where the disk is full
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

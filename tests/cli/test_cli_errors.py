@@ -108,3 +108,12 @@ def test_a_warning_is_one_line(cli, monkeypatch, tmp_path):
         code, _, err = cli("data", "--data", tmp_path, "--classes", "a,b", "--verify")
     assert code == 1
     assert err == "petseg: warning: --classes are odd.\npetseg: error: --tile is bad.\n"
+
+
+@pytest.mark.parametrize("args", [("predict", ""), ("predict", "photo.png", "--out", "")])
+def test_an_empty_argument_is_not_the_current_folder(cli, tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(*args)
+    assert code == 1
+    assert err.startswith("petseg: error: An argument is empty.")
+    assert list(tmp_path.iterdir()) == []

@@ -82,7 +82,7 @@ class TestFolder:
     def test_own(self, tmp_path):
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir()
-            for number in range(3):
+            for number in range(40):  # some for each split
                 two = Image.fromarray(np.eye(8, dtype=np.uint8))
                 two.save(tmp_path / folder / f"{number}.png")
         assert verify_folder(tmp_path, class_names=("a", "b")) == []
@@ -106,6 +106,17 @@ class TestFolder:
             f"{tmp_path / 'masks' / '2.png'}: mislabelled: has labels 7, expected 0 to 1 or 255. "
             "Change each label to the index of its class, the same in all masks, for example with "
             "`Image.fromarray(np.where(mask == 7, 1, mask).astype(mask.dtype))`.",
+        ]
+
+    def test_a_split_without_images_is_listed(self, tmp_path):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir()
+        problems = verify_folder(tmp_path, class_names=("a", "b"))
+        empty = [problem for problem in problems if problem.kind == "missing"]
+        assert [str(problem) for problem in empty] == [
+            f"{tmp_path}: missing: has no image for {split}. Add images, or set the splits by "
+            "subfolders train, val and test."
+            for split in ("train", "val", "test")
         ]
 
     def test_bad_root(self, tmp_path):

@@ -64,12 +64,10 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
             f"{file} {fault}. Add the missing file, or rename or remove the other. "
             f"`petseg.data.verify_folder` lists all {len(layout.unpaired)} such files."
         )
-    for split, pairs in layout.pairs.items():
-        if not pairs:
-            raise ValueError(
-                f"`root` must have images for every split. Received: {root}, with no image for "
-                f"{split}. Add images, or set the splits by subfolders train, val and test."
-            )
+    for fault in layout.empty_splits.values():
+        raise ValueError(
+            f"`root` must have images for every split. Received: {root}, which {fault}"
+        )
     return {split: _examples(pairs, layout) for split, pairs in layout.pairs.items()}
 
 

@@ -42,6 +42,16 @@ class Layout:
         """The numbers that stand for classes in the mask files, class 0 first."""
         return range(self.first_label, self.first_label + len(self.class_names))
 
+    @property
+    def empty_splits(self) -> dict[str, str]:
+        """For each split without a pair what is wrong, and a remedy."""
+        return {
+            split: f"has no image for {split}. Add images, or set the splits by subfolders train, "
+            "val and test."
+            for split, pairs in self.pairs.items()
+            if not pairs
+        }
+
 
 def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Layout:
     """Finds the files of a dataset folder: your own, or the official archives of Oxford-IIIT Pet.

@@ -69,7 +69,7 @@ def draw_pet(seed: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     height, width = (int(side) for side in rng.integers(96, 161, size=2))
     size = (width * OVERSAMPLING, height * OVERSAMPLING)
-    scene, pet = _background(rng, size), sketch_pet(rng, size)
+    scene, pet = draw_scene(rng, size), sketch_pet(rng, size)
     outline = pet.getchannel("A")
     shadow = outline.filter(ImageFilter.GaussianBlur(6)).point(lambda alpha: alpha // 3)
     scene.paste(INK, (0, 0, *size), shadow)
@@ -88,8 +88,16 @@ def _trimap(coverage: Image.Image) -> np.ndarray:
     return trimap.astype(np.uint8)[..., None]
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Mottled wall and floor, with cushions and boxes in the colours of fur as distractors."""
+def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    """Draws a background: a mottled wall and floor, cushions and boxes in the colours of fur.
+
+    Args:
+        rng: The generator that decides everything about it.
+        size: (width, height) in pixels.
+
+    Returns:
+        An RGB image.
+    """
     width, height = size
     colours = rng.integers(80, 230, (2, 3))
     wall, floor = 0.6 * colours + 0.4 * colours.mean(axis=1, keepdims=True)  # muted

@@ -29,9 +29,9 @@ class Problem:
     Attributes:
         file: The path of the file, or its name in the records of `tensorflow_datasets`. The folder
             if something is wrong with the dataset as a whole.
-        kind: "missing" if an image has no mask, a mask has no image, or a listed file is not
-            there; "misplaced" if a folder holds images and is not read; "unreadable" if the file
-            cannot be decoded, or is a mask that is a JPEG file or has several channels;
+        kind: "missing" if an image has no mask, a mask has no image, a listed file is not there, or
+            a split has no image; "misplaced" if a folder holds images and is not read; "unreadable"
+            if the file cannot be decoded, or is a mask that is a JPEG file or has several channels;
             "misaligned" if a mask differs in size from its image; "mislabelled" if a mask has
             labels that stand for no class or, for Oxford-IIIT Pet, no pixel of the pet. Of the
             dataset: "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
@@ -81,6 +81,8 @@ def verify_folder(
     layout = find_layout(root, class_names)
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
     problems += [Problem(str(f), "misplaced", fault) for f, fault in layout.misplaced.items()]
+    folder = str(Path(root).expanduser())
+    problems += [Problem(folder, "missing", fault) for fault in layout.empty_splits.values()]
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
@@ -88,7 +90,6 @@ def verify_folder(
             problems += [problem for found, _ in checked for problem in found]
             found_counts = [count for _, count in checked if count is not None]
             counts[split] = add_counts(found_counts, len(layout.class_names))
-    folder = str(Path(root).expanduser())
     return problems + [Problem(folder, *fault) for fault in label_faults(counts, layout)]
 
 
