@@ -7,7 +7,10 @@ from pathlib import Path
 
 from petseg_cli.streams import printable
 
-VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
+VIDEO_SUFFIXES = {
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+    *(".ogv", ".ts", ".webm", ".wmv"),
+}
 
 KINDS = {
     stat.S_IFIFO: "a named pipe",

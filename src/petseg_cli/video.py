@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FRAMES_AT_ONCE = 32
 PIXELS_AT_ONCE = 2**26
 
+BIT_RATE = 192_000  # of sound
+
 # A video is cut off when its frames end before this part of the time that its header promises.
 # Containers round that time.
 WHOLE = 0.9
@@ -30,7 +32,9 @@ def write_overlaid(
     comment: str = "",
     on_frame: Callable[[int | None], None] = lambda _total: None,
 ) -> None:
-    """Writes an MP4 (H.264, no sound) of a video with the mask of each frame laid over it.
+    """Writes an MP4 (H.264 and AAC) of a video with the mask of each frame laid over it.
+
+    Frames keep their times, and the first sound track is kept.
 
     Args:
         path: The video.
@@ -85,8 +89,9 @@ def _copy(
     stream = written.add_stream("libx264", rate=video.average_rate, options={"crf": "20"})
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = video.time_base  # frames need not come at one rate
+    sound = _Sound(source, written)
     end: Any = None
-    for frames in _groups(_frames(path, source, video)):
+    for frames in _groups(_frames(path, source, video, sound)):
         masks = predictor.masks(pixels for _, pixels in frames)
         for (frame, pixels), mask in zip(frames, masks, strict=True):
             if not stream.codec_context.is_open:
@@ -108,20 +113,71 @@ def _copy(
     if end is not None and _is_cut_off(source, video, end):
         raise _unreadable(path, "it is cut off. Copy the video again.")
     written.mux(stream.encode())
+    sound.finish()
 
 
-def _frames(path: Path, source: Any, video: Any) -> Iterator[tuple[Any, "np.ndarray"]]:
+class _Sound:
+    """Copies the first sound track of a video, if there is one.
+
+    Args:
+        source: The container to read.
+        written: The container to write.
+    """
+
+    def __init__(self, source: Any, written: Any):
+        self.streams = source.streams.audio[:1]
+        self._written = written
+        self._copy: Any = None
+        for track in self.streams:
+            self._copy = written.add_stream("aac", rate=track.rate)
+            self._copy.bit_rate = BIT_RATE
+
+    def add(self, packet: Any) -> None:
+        """Encodes the sound in a packet again: MP4 cannot hold every codec."""
+        for frame in packet.decode():
+            self._written.mux(self._copy.encode(frame))
+
+    def finish(self) -> None:
+        """Writes what is left."""
+        if self._copy is not None:
+            self._written.mux(self._copy.encode())
+
+
+def _frames(
+    path: Path, source: Any, video: Any, sound: _Sound
+) -> Iterator[tuple[Any, "np.ndarray"]]:
     """Yields each frame and its pixels, upright, with even sides as H.264 wants them."""
     import av
     import numpy as np
 
     try:
-        for frame in source.decode(video):
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-            height, width = (side - side % 2 for side in pixels.shape[:2])
-            yield frame, np.ascontiguousarray(pixels[:height, :width])
+        for packet in source.demux(video, *sound.streams):
+            if packet.stream.type == "audio":
+                sound.add(packet)
+                continue
+            for frame in packet.decode():
+                pixels = _upright(frame.to_ndarray(format="rgb24"), frame)
+                height, width = (side - side % 2 for side in pixels.shape[:2])
+                if not height or not width:
+                    raise _unreadable(path, "its frames are one pixel wide or high.")
+                yield frame, np.ascontiguousarray(pixels[:height, :width])
     except av.error.FFmpegError as error:
         raise _unreadable(path, _reason(error)) from error
+
+
+def _upright(pixels: "np.ndarray", frame: Any) -> "np.ndarray":
+    """Turns and mirrors a frame as its display matrix says, in steps of 90 degrees."""
+    import numpy as np
+
+    entry = frame.side_data.get("DISPLAYMATRIX")
+    if entry is None:
+        return pixels
+    # x' = a x + c y and y' = b x + d y, in the order a, b, u, c, d, v, x, y, w.
+    a, b, _, c, d = np.frombuffer(bytes(entry), np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels = pixels.swapaxes(0, 1)
+        a, d = c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _groups(frames: Iterator[tuple[Any, "np.ndarray"]]) -> Iterator[list[tuple[Any, "np.ndarray"]]]:
@@ -148,7 +204,9 @@ def _is_cut_off(source: Any, video: Any, end: int) -> bool:
     promised = _promised_seconds(source, video)
     if promised is None or not video.average_rate:
         return False
-    shown = float((end - (video.start_time or 0)) * video.time_base + 2 / video.average_rate)
+    # The header of a stream says how long it is; that of a file, when it ends.
+    start = video.start_time or 0 if video.duration else 0
+    shown = float((end - start) * video.time_base + 2 / video.average_rate)
     return shown < WHOLE * promised
 
 

@@ -154,3 +154,94 @@ def test_what_is_no_video_stops_no_other(predict, clip, tmp_path, photos):
         "a_overlay.png",
         "clip_overlay.mp4",
     }
+
+
+def test_frames_of_one_pixel_stop_no_other_video(predict, clip, tmp_path):
+    thin = tmp_path / "thin.mkv"
+    with av.open(str(thin), "w") as written:
+        stream = written.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 1, 8, "bgr0"
+        frame = av.VideoFrame.from_ndarray(np.zeros((1, 8, 3), np.uint8), "rgb24")
+        written.mux(stream.encode(frame))
+        written.mux(stream.encode())
+    code, told, err = predict(thin, clip, "--out", tmp_path / "out")
+    assert code == 1
+    assert "thin.mkv cannot be read as a video: its frames are one pixel wide or high." in err
+    assert "clip_overlay.mp4" in told
+
+
+def matrices():
+    """The display matrix of each way to turn and mirror, and what it does to an array."""
+    one = 1 << 16
+    for transposed in (False, True):
+        for across in (1, -1):
+            for down in (1, -1):
+                corners = (0, down * one, 0, across * one, 0)
+                if not transposed:
+                    corners = (across * one, 0, 0, 0, down * one)
+                yield (*corners, 0, 0, 0, 1 << 30), transposed, across, down
+
+
+def quarters_of(picture: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
+    halves = np.array_split(picture, 2)
+    return {
+        (row, column): np.array_split(halves[row], 2, axis=1)[column]
+        for row, column in np.ndindex(2, 2)
+    }
+
+
+@pytest.mark.parametrize(("matrix", "transposed", "across", "down"), list(matrices()))
+def test_frames_are_upright(predict, tmp_path, matrix, transposed, across, down):
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48] = 255  # in the upper left corner
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as written:
+        stream = written.add_stream("libx264", rate=10)
+        stream.height, stream.width = 64, 96
+        stream.set_display_matrix(matrix)
+        written.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        written.mux(stream.encode())
+    assert predict(clip, "--out", tmp_path / "out")[0] == 0
+    with av.open(str(tmp_path / "out" / "clip_overlay.mp4")) as read:
+        shown = next(read.decode(video=0)).to_ndarray(format="rgb24")
+    expected = image.swapaxes(0, 1) if transposed else image
+    expected = expected[::down, ::across]
+    assert shown.shape == expected.shape
+    # The masks lie over it, but the white corner stays the brightest.
+    brightest = [
+        max(np.ndindex(2, 2), key=lambda place: quarters[place].mean())
+        for quarters in (quarters_of(shown), quarters_of(expected))
+    ]
+    assert brightest[0] == brightest[1]
+
+
+def test_sound_is_kept(predict, tmp_path, image):
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as written:
+        video = written.add_stream("libx264", rate=10)
+        video.height, video.width = image.shape[:2]
+        sound = written.add_stream("pcm_s16le", rate=16000, layout="mono")  # not for MP4
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            written.mux(video.encode(frame))
+            tone = np.sin(np.arange(1600) * 2 * np.pi * 440 / 16000)
+            heard = av.AudioFrame.from_ndarray(
+                (8000 * tone).astype(np.int16)[np.newaxis], format="s16", layout="mono"
+            )
+            heard.sample_rate, heard.pts = 16000, 1600 * index
+            heard.time_base = Fraction(1, 16000)
+            written.mux(sound.encode(heard))
+        written.mux(video.encode())
+    assert predict(clip, "--out", tmp_path / "out")[0] == 0
+    with av.open(str(tmp_path / "out" / "clip_overlay.mp4")) as read:
+        assert read.streams.audio[0].codec_context.name == "aac"
+        samples = np.concatenate([f.to_ndarray().mean(0) for f in read.decode(audio=0)])
+    assert len(samples) == pytest.approx(16000, abs=2048)
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert spectrum.argmax() * 16000 / len(samples) == pytest.approx(440, abs=3)
+
+
+def test_a_video_whose_times_begin_late_is_whole(predict, tmp_path, image):
+    late = write_clip(tmp_path / "late.mkv", image, [100_000, 100_100, 100_200])
+    assert predict(late, "--out", tmp_path / "out")[0] == 0
