@@ -14,10 +14,10 @@ from petseg import PET_CLASSES, Evaluation, MeanIoU, evaluate, synthetic_pets
 COLOURS = 255 * np.eye(3, dtype=np.float32)
 
 
-def colour_model(**compiled):
-    """Logits that are the pixel itself: one of `COLOURS[k]` has logit 1 for class k, 0 else."""
+def colour_model(logit=1.0, **compiled):
+    """A pixel of `COLOURS[k]` has this logit for class k, and 0 for the others."""
     images = keras.Input((None, None, 3))
-    model = keras.Model(images, keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Rescaling(logit / 255)(images))
     if compiled:
         model.compile(**compiled)
     return model
@@ -59,9 +59,8 @@ def test_loss_is_the_mean_cross_entropy_of_a_pixel(four_pixels):
 
 
 def test_loss_stays_finite_for_great_logits():
-    images, masks = FOUR_PIXELS
     # Ten thousand to nothing: the one wrong pixel costs all of it.
-    assert evaluate(colour_model(), [(images * 1e4, masks)]).loss == pytest.approx(1e4 / 4)
+    assert evaluate(colour_model(1e4), [FOUR_PIXELS]).loss == pytest.approx(1e4 / 4)
 
 
 def test_batches_of_any_number_count_as_one_dataset():
@@ -115,10 +114,14 @@ def test_an_ignored_class_has_no_iou():
 
 
 def test_a_model_that_returns_nan_is_refused():
-    images, masks = FOUR_PIXELS
-    broken = np.where(images == images.max(), np.nan, images)
     with pytest.raises(ValueError, match=r"`model` must return numbers\. Received: NaN"):
-        evaluate(colour_model(), [(broken, masks)])
+        evaluate(colour_model(math.nan), [FOUR_PIXELS])
+
+
+def test_images_from_0_to_1_are_refused():
+    images, masks = FOUR_PIXELS
+    with pytest.raises(ValueError, match=r"`dataset` must lie in \[0, 255\].*Multiply it by 255"):
+        evaluate(colour_model(), [(images / 300, masks)])
 
 
 def test_given_names_win(four_pixels):
@@ -202,6 +205,7 @@ def test_notebooks_show_a_table_of_the_same_scores():
         ("Dice", "1.000"),
         ("boundary F1", "-"),
         ("pixel accuracy", "1.000"),
+        ("calibration error", "-"),
         ("loss", "0.123"),
     ]
     assert "[red]fox[/red] IoU" in str(found)

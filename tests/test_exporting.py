@@ -416,7 +416,32 @@ def test_a_file_is_no_directory_of_a_saved_model(small, tmp_path):
         ("model.tflite", {"quantize": "int4"}, "`quantize` must be one of .*'int4'"),
         ("model.tflite", {"quantize": "int8"}, "`calibration` must be batches of images and"),
         ("model.tflite", {"calibration": []}, "`calibration` must hold at least one batch"),
-        ("model.onnx", {"calibration": [photos(32, 32)[0]]}, "`calibration` must hold batches of"),
+        ("model.onnx", {"calibration": [photos(32, 32)[0]]}, r"`calibration` must be RGB \(N, H,"),
+        (
+            "model.onnx",
+            {"calibration": [photos(32, 32) / 255]},
+            r"`calibration` must lie in \[0, 255\].*Multiply it by 255",
+        ),
+        (
+            "model.onnx",
+            {"calibration": [photos(32, 32) * np.nan]},
+            r"`calibration` must lie in \[0, 255\]\. Received: nan",
+        ),
+        (
+            "model.onnx",
+            {"calibration": [photos(32, 32), photos(32, 64)]},
+            "`calibration` must hold batches of images of one size",
+        ),
+        (
+            "model.onnx",
+            {"calibration": [photos(16, 32)]},
+            "`calibration` must hold images of at least 32 x 32 pixels",
+        ),
+        (
+            "model.tflite",
+            {"quantize": "int8", "calibration": [(photos(32, 32), np.full((2, 32, 32), 7))]},
+            "Mask labels must lie in 0 to",
+        ),
         ("taken", {}, r"`path` must be new, .*which holds thesis\.tex"),
         (
             "model.tflite",

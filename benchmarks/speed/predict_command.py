@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from petseg_runtime import Runtime
 from petseg_runtime.image_io import read_image
-from petseg_runtime.predictor import resize
+from petseg_runtime.resizing import resize
 runtime = Runtime.pretrained()
 photos = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):

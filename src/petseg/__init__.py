@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from petseg.backbones import BACKBONES
+from petseg.calibration import calibrate
 from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, synthetic_pets
 from petseg.evaluation import Evaluation, evaluate
 from petseg.exporting import export
@@ -36,6 +37,7 @@ __all__ = [
     "Prediction",
     "Runtime",
     "Splits",
+    "calibrate",
     "cutout",
     "deeplabv3",
     "deeplabv3_plus",

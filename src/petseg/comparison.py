@@ -10,7 +10,7 @@ from rich.text import Text
 from petseg.scores import Evaluation, format_score
 
 # They rise and fall with the IoUs, and the table has to fit a terminal.
-NOT_COMPARED = ("weighted IoU", "Dice")
+NOT_COMPARED = ("weighted IoU", "Dice", "calibration error")
 
 
 def score_table(evaluations: Mapping[str, Evaluation]) -> Table:

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 
 from petseg.boundary_f1 import boundary_f1
+from petseg.calibration_bins import CalibrationBins
 from petseg.model_records import model_info
 from petseg.scores import Evaluation
 from petseg_runtime import Runtime, validation
+from petseg_runtime.image_io import checked_pixels
 from petseg_runtime.predictor import check_no_nan
 
 __all__ = ["Evaluation", "evaluate"]
@@ -25,7 +27,9 @@ def evaluate(
     """Compares a model's predictions with the true masks of a whole dataset.
 
     Every pixel is counted once, in one confusion matrix. The loss is the mean cross-entropy of a
-    pixel, whatever loss the model was trained with, so that models can be compared.
+    pixel, whatever loss the model was trained with, so that models can be compared. The expected
+    calibration error is that of probabilities at the temperature in the model's record, see
+    `petseg.calibrate`.
 
     Args:
         model: A Keras model, or a `petseg.Runtime` for an exported one that returns logits.
@@ -37,8 +41,8 @@ def evaluate(
         The scores.
 
     Raises:
-        ValueError: If there is no pixel to count, the masks do not fit the model's logits, or the
-            logits are NaN.
+        ValueError: If there is no pixel to count, the images do not lie in [0, 255], the masks do
+            not fit the model's logits, or the logits are NaN.
         TypeError: If `model` is neither a Keras model nor a `petseg.Runtime`.
 
     Example:
@@ -48,27 +52,24 @@ def evaluate(
     if not isinstance(model, keras.Model | Runtime):
         raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
     info = model_info(model)
-    num_classes, ignore_class = info.num_classes, info.ignore_class
-    names = info.class_names
+    num_classes, ignore_class, names = info.num_classes, info.ignore_class, info.class_names
     if class_names is not None:
         names = validation.class_names("class_names", class_names, num_classes)
-    logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
-
     confusion = np.zeros((num_classes, num_classes), np.int64)
+    calibration = CalibrationBins()
     total_loss = 0.0
     boundary_scores: list[float] = []
-    for images, masks in _batches(dataset):
-        logits = np.asarray(logits_of(images))
-        check_no_nan(logits)
-        truth = class_masks(masks, logits.shape, ignore_class)
+    for logits, truth, ignored in labelled_logits(model, dataset):
         prediction = logits.argmax(axis=-1)
-        ignored = truth == ignore_class  # False everywhere when `ignore_class` is None.
         boundary_scores.extend(boundary_f1(truth, prediction, num_classes, ignored).tolist())
 
         pairs = (truth * num_classes + prediction)[~ignored]
         confusion += np.bincount(pairs, minlength=confusion.size).reshape(confusion.shape)
-        pixel_loss = _cross_entropy(logits, np.where(ignored, 0, truth))
+        below = _below_greatest(logits)
+        pixel_loss = _cross_entropy(below, np.where(ignored, 0, truth))
         total_loss += float(pixel_loss[~ignored].sum(dtype=np.float64))
+        confidence = 1 / np.exp(below / np.float32(info.temperature)).sum(axis=0)
+        calibration.add(confidence[~ignored], (prediction == truth)[~ignored])
 
     if not confusion.any():
         raise ValueError(
@@ -83,7 +84,35 @@ def evaluate(
         boundary_f1=sum(bounded) / len(bounded) if bounded else math.nan,
         examples=len(boundary_scores),
         ignore_class=ignore_class,
+        calibration_error=calibration.error,
     )
+
+
+def labelled_logits(
+    model: keras.Model | Runtime, dataset: Iterable[tuple[Any, Any]]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Runs a model on a dataset.
+
+    Args:
+        model: A Keras model or a `petseg.Runtime`.
+        dataset: Batches of images and masks, as for `evaluate`.
+
+    Yields:
+        For each batch the logits `(N, H, W, num_classes)`, the true classes `(N, H, W)`, and which
+        pixels are ignored, bool `(N, H, W)`.
+
+    Raises:
+        ValueError: If a batch does not fit the model, or the logits are NaN.
+    """
+    ignore_class = model_info(model).ignore_class
+    logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
+    for images, masks in _batches(dataset):
+        checked_pixels(images, "dataset", ranks=(4,))
+        logits = np.asarray(logits_of(images))
+        check_no_nan(logits)
+        truth = class_masks(masks, logits.shape, ignore_class)
+        # False everywhere when `ignore_class` is None.
+        yield logits, truth, np.asarray(truth == ignore_class)
 
 
 def _batches(dataset: Iterable[tuple[Any, Any]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -96,13 +125,24 @@ def _batches(dataset: Iterable[tuple[Any, Any]]) -> Iterator[tuple[np.ndarray, n
         yield np.asarray(batch[0]), np.asarray(batch[1])
 
 
-def _cross_entropy(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The cross-entropy of each pixel `(N, H, W)`: logits `(N, H, W, C)`, classes `(N, H, W)`."""
-    # Classes first, so that each step runs along the pixels: five times faster.
+def _below_greatest(logits: np.ndarray) -> np.ndarray:
+    """Returns by how much each logit is below the greatest of its pixel: 0 or less.
+
+    Args:
+        logits: `(N, H, W, C)`.
+
+    Returns:
+        `(C, N, H, W)`: classes first, so that each step runs along the pixels, five times faster.
+    """
     by_class = np.ascontiguousarray(np.moveaxis(logits, -1, 0))
     by_class -= by_class.max(axis=0)
-    chosen = np.take_along_axis(by_class, classes[np.newaxis], axis=0)[0]
-    return np.log(np.exp(by_class).sum(axis=0)) - chosen
+    return by_class
+
+
+def _cross_entropy(below: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns the cross-entropy of each pixel `(N, H, W)` for what `_below_greatest` returned."""
+    chosen = np.take_along_axis(below, classes[np.newaxis], axis=0)[0]
+    return np.log(np.exp(below).sum(axis=0)) - chosen
 
 
 def class_masks(

@@ -24,9 +24,11 @@ from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
 from petseg_runtime.export_path import check_export_path
 from petseg_runtime.formats import FORMATS, format_name
+from petseg_runtime.image_io import checked_pixels
 from petseg_runtime.model_info import QUANTIZATIONS
 from petseg_runtime.part_folders import part_folder
-from petseg_runtime.predictor import resize
+from petseg_runtime.predictor import MIN_SIZE
+from petseg_runtime.resizing import resize
 
 # Sizes of the synthetic images that a model of any size is compared on, and how many of each.
 CHECKED_SIZES = ((128, 128), (96, 160))
@@ -142,7 +144,7 @@ def export(
     info = model_info(model).replace(argmax=argmax, quantize=quantize)
     images, masks = _synthetic_images(model), None
     if calibration is not None:
-        examples = _examples(calibration, needs_masks=quantize == "int8")
+        examples = _examples(calibration, info, needs_masks=quantize == "int8")
         images, masks = [examples[0]], examples[1]
     model = _in_float32(model)
     if quantize == "int8":
@@ -194,7 +196,9 @@ def _check_backend() -> None:
         )
 
 
-def _examples(batches: Iterable[Any], needs_masks: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def _examples(
+    batches: Iterable[Any], info: ModelInfo, needs_masks: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Takes the first images and, where they are needed, their masks."""
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
@@ -205,18 +209,22 @@ def _examples(batches: Iterable[Any], needs_masks: bool) -> tuple[np.ndarray, np
                 "`calibration` must hold batches `(images, masks)` for `quantize='int8'`. "
                 "Received: batches without masks."
             )
-        found = np.asarray(batch[0] if has_masks else batch, np.float32)
-        if (
-            found.ndim != 4
-            or found.shape[-1] != 3
-            or (images and found.shape[1:] != images[0].shape)
-        ):
+        given = batch[0] if has_masks else batch
+        found = checked_pixels(given, "calibration", ranks=(4,)).astype(np.float32)
+        if images and found.shape[1:] != images[0].shape:
             raise ValueError(
-                "`calibration` must hold batches of RGB images `(N, H, W, 3)` of one size. "
+                "`calibration` must hold batches of images of one size. Received: images "
+                f"{images[0].shape} and {found.shape[1:]}."
+            )
+        if min(found.shape[1:3]) < MIN_SIZE:
+            raise ValueError(
+                f"`calibration` must hold images of at least {MIN_SIZE} x {MIN_SIZE} pixels. "
                 f"Received: shape {found.shape}."
             )
         images.extend(found)
-        masks.extend(np.asarray(batch[1]) if needs_masks else ())
+        if needs_masks:
+            shape = (*found.shape[:3], info.num_classes)
+            masks.extend(class_masks(np.asarray(batch[1]), shape, info.ignore_class))
         if len(images) >= CALIBRATION_IMAGES:
             break
     if not images:
@@ -335,8 +343,6 @@ def _difference(
 
 
 def _confusion(truth: np.ndarray, classes: np.ndarray, info: ModelInfo) -> np.ndarray:
-    shape = (*classes.shape, info.num_classes)
-    truth = class_masks(truth, shape, info.ignore_class)
     counted = truth != info.ignore_class
     cells = truth[counted] * info.num_classes + classes[counted]
     return np.bincount(cells, minlength=info.num_classes**2).reshape(info.num_classes, -1)

@@ -20,6 +20,8 @@ def predict(  # type: ignore[overload-overlap] # a str is a sequence of str
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    output: str = "mask",
 ) -> np.ndarray: ...
 
 
@@ -31,6 +33,8 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    output: str = "mask",
 ) -> Iterator[Prediction]: ...
 
 
@@ -42,6 +46,8 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    output: str = "mask",
 ) -> Iterator[np.ndarray]: ...
 
 
@@ -52,6 +58,8 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    output: str = "mask",
 ) -> Any:
     """Predicts the class of each pixel of one or many images, at the images' own size.
 
@@ -75,9 +83,16 @@ def predict(
         tta: Whether to average the logits with those of the mirrored image, in twice the time.
         tile: Side in pixels, at least 32, of tiles in which the model sees an image at its own size
             (or at `image_size`). Tiles overlap by half and are weighted down towards their edges.
+        scales: Factors of the size at which the model sees an image: it sees it once at each, and
+            the probabilities are averaged. `(1, 2)` finds smaller objects, in five times the time.
+        output: "mask" for the class of each pixel, or "probabilities" for the probability of each
+            class in each pixel, calibrated by `ModelInfo.temperature`. The greatest of a pixel is
+            the confidence in its class.
 
     Returns:
         Masks of classes, as listed above: uint8, or uint16 for more than 256 classes.
+        Probabilities have a last axis of classes: float32 `(H, W, num_classes)` for one image.
+        Records of files then hold both.
 
     Raises:
         FileNotFoundError: If there is no such file, or a folder has no image.
@@ -90,8 +105,9 @@ def predict(
         >>> mask = petseg.predict(model, "cat.jpg")
         >>> for found in petseg.predict(model, ["photos"]):
         ...     print(found.path, found.error or found.mask.shape)
+        >>> confidence = petseg.predict(model, "cat.jpg", output="probabilities").max(-1)
     """
-    return predictor(model, image_size, tta, tile)(images)
+    return predictor(model, image_size, tta, tile, scales, output)(images)
 
 
 def predictor(
@@ -99,6 +115,8 @@ def predictor(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
+    scales: Sequence[float] = (1.0,),
+    output: str = "mask",
 ) -> Predictor:
     """Builds the object that `predict` calls.
 
@@ -109,6 +127,8 @@ def predictor(
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels, at least 32, of tiles in which the model sees an image at its own
             size, or None.
+        scales: Factors of the size at which the model sees an image.
+        output: "mask" or "probabilities".
 
     Returns:
         A `Predictor`, which can be called many times.
@@ -118,10 +138,19 @@ def predictor(
         TypeError: If `model` is neither.
     """
     if isinstance(model, Runtime):
-        return model.predictor(image_size, tta, tile)
+        return model.predictor(image_size, tta, tile, scales, output)
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model or a petseg.Runtime. Received: {model!r}.")
     shape = getattr(model, "input_shape", None)  # A subclassed model has none.
     input_size = shape[1:3] if isinstance(shape, tuple) and len(shape) == 4 else (None, None)
     # `model.predict` takes four times as long as the model itself to set up for one photo.
-    return Predictor(model.predict_on_batch, model_info(model), input_size, image_size, tta, tile)
+    return Predictor(
+        model.predict_on_batch,
+        model_info(model),
+        input_size,
+        image_size,
+        tta,
+        tile,
+        scales,
+        output,
+    )

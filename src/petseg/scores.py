@@ -35,6 +35,10 @@ class Evaluation:
         examples: Number of images.
         ignore_class: Label of the pixels that were left out, or None. A class with this index has
             no IoU.
+        calibration_error: Expected calibration error: the difference between the probability of
+            the predicted class and the share of pixels where it is right, averaged over pixels in
+            15 bins of that probability (Guo et al., "On Calibration of Modern Neural Networks",
+            2017, section 2). NaN where it was not measured.
 
     Example:
         >>> scores = petseg.evaluate(model, pets.test)
@@ -48,6 +52,7 @@ class Evaluation:
     boundary_f1: float
     examples: int
     ignore_class: int | None = None
+    calibration_error: float = math.nan
 
     @property
     def pixel_accuracy(self) -> float:
@@ -100,6 +105,7 @@ class Evaluation:
             "Dice": self.dice,
             "boundary F1": self.boundary_f1,
             "pixel accuracy": self.pixel_accuracy,
+            "calibration error": self.calibration_error,
             "loss": self.loss,
         }
 
@@ -121,6 +127,7 @@ class Evaluation:
             "frequency_weighted_iou": self.frequency_weighted_iou,
             "dice": self.dice,
             "boundary_f1": _null_if_nan(self.boundary_f1),
+            "calibration_error": _null_if_nan(self.calibration_error),
             "class_names": self.class_names,
             "ignore_class": self.ignore_class,
             "confusion": self.confusion.tolist(),
@@ -162,6 +169,7 @@ class Evaluation:
                 ignore_class=validation.optional_integer(
                     "ignore_class", record.get("ignore_class")
                 ),
+                calibration_error=_score("calibration_error", record.get("calibration_error")),
             )
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(

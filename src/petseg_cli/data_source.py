@@ -12,6 +12,7 @@ from petseg_cli.tensorflow_logging import quiet_import
 
 if TYPE_CHECKING:
     from petseg.data.source import DataSource
+    from petseg_runtime import ModelInfo
 
 PETS, SYNTHETIC = "pets", "synthetic"
 DOWNLOAD = "800 MB"
@@ -72,6 +73,35 @@ def class_names_of(source: "DataSource") -> tuple[str, ...]:
         return tuple(source.classes)
     # Pets, synthetic pets, or the official archives of pets: `_check` refuses other folders.
     return BINARY_CLASSES if source.binary else PET_CLASSES
+
+
+def check_classes(source: "DataSource", info: "ModelInfo", model: str) -> None:
+    """Refuses a dataset with other classes than those of a model.
+
+    Args:
+        source: The dataset.
+        info: The record of the model.
+        model: The model's name, for the error.
+
+    Raises:
+        ValueError: If the number of classes differs, or their names or order. A model whose classes
+            have numbers only may have any names.
+    """
+    from petseg.data.oxford_pets import BINARY_CLASSES
+
+    known, names = info.class_names, class_names_of(source)
+    are_numbers = known == tuple(map(str, range(len(known))))
+    if names == known or (are_numbers and len(names) == len(known)):
+        return
+    remedy = "Choose the dataset of this model with --data."
+    if source.classes is not None and len(names) == len(known) and set(names) != set(known):
+        remedy = f"If the labels mean the same, pass --classes {','.join(known)}."
+    elif source.classes is None and not source.binary and known == BINARY_CLASSES:
+        remedy = "Pass --binary."
+    raise ValueError(
+        f"The dataset must have the classes of {model}: {', '.join(known)}. "
+        f"Received: {', '.join(names)}. {remedy}"
+    )
 
 
 def _check(name: str, data_dir: Path | None, classes: Sequence[str] | None, binary: bool) -> None:

@@ -1,12 +1,12 @@
 """`petseg evaluate`: the scores of a model on a test split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from petseg_cli.data_source import announce_download, class_names_of, data_source
-from petseg_cli.model_loading import MODEL_HELP, LoadedModel, find_model, load_model
+from petseg_cli.data_source import announce_download, check_classes, data_source
+from petseg_cli.model_loading import MODEL_HELP, find_model, load_model
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -17,9 +17,6 @@ from petseg_cli.options import (
     check_json_path,
 )
 from petseg_cli.streams import printable
-
-if TYPE_CHECKING:
-    from petseg.data.source import DataSource
 
 
 def evaluate(
@@ -43,7 +40,7 @@ def evaluate(
     found = find_model(model)
     source = data_source(data, data_dir, classes, binary)
     loaded = load_model(found)
-    _check_classes(loaded, source)
+    check_classes(source, loaded.info, loaded.name)
     size = loaded.size_for(image_size)
 
     from rich.console import Console
@@ -61,31 +58,3 @@ def evaluate(
         json.parent.mkdir(parents=True, exist_ok=True)
         scores.to_json(json)
     Console().print(scores)
-
-
-def _check_classes(loaded: LoadedModel, source: "DataSource") -> None:
-    """Refuses a dataset with other classes than those of the model.
-
-    Args:
-        loaded: The model.
-        source: The dataset.
-
-    Raises:
-        ValueError: If the number of classes differs, or their names or order. A model whose classes
-            have numbers only may have any names.
-    """
-    from petseg.data.oxford_pets import BINARY_CLASSES
-
-    known, names = loaded.info.class_names, class_names_of(source)
-    are_numbers = known == tuple(map(str, range(len(known))))
-    if names == known or (are_numbers and len(names) == len(known)):
-        return
-    remedy = "Choose the dataset of this model with --data."
-    if source.classes is not None and len(names) == len(known) and set(names) != set(known):
-        remedy = f"If the labels mean the same, pass --classes {','.join(known)}."
-    elif source.classes is None and not source.binary and known == BINARY_CLASSES:
-        remedy = "Pass --binary."
-    raise ValueError(
-        f"The dataset must have the classes of {loaded.name}: {', '.join(known)}. "
-        f"Received: {', '.join(names)}. {remedy}"
-    )

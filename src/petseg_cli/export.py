@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg_cli.data_source import announce_download, data_source
+from petseg_cli.data_source import announce_download, check_classes, data_source
 from petseg_cli.model_loading import DEFAULT_MODEL, KERAS_SUFFIX, find_model, load_keras_model
 from petseg_cli.options import Binary, Classes, DataDir, ModelImageSize
 from petseg_cli.streams import printable
@@ -92,6 +92,7 @@ def export(
     calibration: Any = None
     checked = f"its {'classes' if quantize or argmax else 'logits'} on synthetic pets"
     if source is not None:
+        check_classes(source, loaded.info, loaded.name)
         size = loaded.size_for(image_size)
         announce_download(source)
         calibration = source.splits(image_size=size).val

@@ -37,6 +37,9 @@ class ModelInfo:
         petseg_version: Version of petseg that built the model, or None where that is unknown.
         argmax: Whether an exported model returns classes instead of logits.
         quantize: "float16" or "int8" for a quantized export, else None.
+        temperature: Positive number that logits are divided by before they become probabilities,
+            so that these are as often right as they say (Guo et al., "On Calibration of Modern
+            Neural Networks", 2017). See `petseg.calibrate`.
 
     Raises:
         ValueError: If a field is out of its range.
@@ -59,6 +62,7 @@ class ModelInfo:
     petseg_version: str | None = None
     argmax: bool = False
     quantize: str | None = None
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -78,6 +82,7 @@ class ModelInfo:
         put("input_range", (float(low_high[0]), float(low_high[1])))
         put("argmax", validation.boolean("argmax", self.argmax))
         validation.choice("quantize", self.quantize, (None, *QUANTIZATIONS))
+        put("temperature", validation.positive_number("temperature", self.temperature))
         if not isinstance(self.arguments, Mapping):
             raise ValueError(f"`arguments` must be a mapping. Received: {self.arguments!r}.")
         # As JSON gives them back, so that a record that was written and read is equal to itself.

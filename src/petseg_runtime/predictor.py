@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from petseg_runtime import validation
 from petseg_runtime.image_io import checked_pixels, find_images, read_image
 from petseg_runtime.model_info import ModelInfo
 from petseg_runtime.parallel import in_order
+from petseg_runtime.resizing import mean_of_probabilities, resize, to_mask, to_probabilities
 
 # Smallest side of an image that a model takes.
 MIN_SIZE = 32
@@ -28,12 +28,10 @@ LONGEST_SIDE = 8 * SHORTER_SIDE  # bounds the memory for images much longer than
 IMAGES_AT_ONCE = 32
 PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
 
-# Bounds on the memory for one large image: pixels of a mask that are computed at once, and bytes of
-# the logits that may be held.
-STRIP_PIXELS = 2**22
+# Bound on the memory for one large image: bytes of the logits that may be held.
 MOST_LOGIT_BYTES = 2**31
 
-NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
+MASK, PROBABILITIES = OUTPUTS = ("mask", "probabilities")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +43,8 @@ class Prediction:
         mask: Class of each pixel, uint8 `(H, W)` (uint16 for more than 256 classes), or None where
             the file could not be read.
         error: What is wrong with the file, or None.
+        probabilities: Probability of each class, float32 `(H, W, num_classes)`, where they were
+            asked for.
 
     Example:
         >>> for found in petseg.predict(model, ["photos"]):
@@ -54,11 +54,12 @@ class Prediction:
     path: Path
     mask: np.ndarray | None = None
     error: Exception | None = None
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Turns images of any size into masks of the same size.
+    """Turns images of any size into masks, or into probabilities, of the same size.
 
     Attributes:
         model: Maps images `(N, H, W, 3)` to logits `(N, H, W, num_classes)` or classes `(N, H, W)`.
@@ -68,6 +69,9 @@ class Predictor:
             was trained at or, where that is unknown, a shorter side of 224 pixels.
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels of the tiles in which the model sees an image at its own size.
+        scales: Factors of the size at which the model sees an image, once at each; the
+            probabilities are averaged.
+        output: "mask" or "probabilities".
         images_at_once: Number of images of the same size that the model gets at once.
     """
 
@@ -77,6 +81,8 @@ class Predictor:
     image_size: tuple[int, int] | None = None
     tta: bool = False
     tile: int | None = None
+    scales: Sequence[float] = (1.0,)
+    output: str = MASK
     images_at_once: int = IMAGES_AT_ONCE
 
     def __post_init__(self) -> None:
@@ -88,11 +94,35 @@ class Predictor:
             if self.tile is None:
                 self._check_fits("image_size", size)
         validation.boolean("tta", self.tta)
-        if (self.tta or self.tile is not None) and self.info.argmax:
+        validation.choice("output", self.output, OUTPUTS)
+        self._check_scales()
+        needs_logits = self.tta or self.tile is not None or self._at_several_scales
+        if (needs_logits or self.output == PROBABILITIES) and self.info.argmax:
             raise ValueError(
-                "`tta` and `tile` average logits. Received: a model that was exported with "
-                "`argmax` and returns classes. Export it without `argmax`."
+                '`tta`, `tile`, `scales` and `output="probabilities"` need logits. Received: a '
+                "model that was exported with `argmax` and returns classes. Export it without "
+                "`argmax`."
             )
+
+    def _check_scales(self) -> None:
+        scales = validation.positive_numbers("scales", self.scales)
+        object.__setattr__(self, "scales", scales)
+        if not self._at_several_scales:
+            return
+        if self.tile is not None:
+            raise ValueError(
+                f"`scales` must be (1.0,) where `tile` is given. Received: {scales}. Without "
+                "`tile`, the model sees the whole image at each scale."
+            )
+        if self.input_size != (None, None):
+            raise ValueError(
+                "`scales` must be (1.0,) for a model whose input size is fixed. Received: "
+                f"{scales} for the size {self.input_size}."
+            )
+
+    @property
+    def _at_several_scales(self) -> bool:
+        return tuple(self.scales) != (1.0,)
 
     def _check_fits(self, name: str, size: tuple[int, int]) -> None:
         if any(own not in (None, given) for own, given in zip(self.input_size, size, strict=True)):
@@ -126,8 +156,11 @@ class Predictor:
         if isinstance(images, Iterable) and not hasattr(images, "__array__"):
             return self._batches(images)
         pixels = checked_pixels(images, "images", ranks=(3, 4))
-        masks = list(self.masks(pixels.reshape(-1, *pixels.shape[-3:])))
-        return np.reshape(np.asarray(masks, self.mask_dtype), pixels.shape[:-1])
+        found = list(self.masks(pixels.reshape(-1, *pixels.shape[-3:])))
+        if self.output == PROBABILITIES:
+            shape = (*pixels.shape[:-1], self.info.num_classes)
+            return np.reshape(np.asarray(found, np.float32), shape)
+        return np.reshape(np.asarray(found, self.mask_dtype), pixels.shape[:-1])
 
     @property
     def mask_dtype(self) -> type[np.unsignedinteger[Any]]:
@@ -168,7 +201,8 @@ class Predictor:
             images: RGB arrays `(H, W, 3)` in [0, 255], of any sizes.
 
         Yields:
-            The mask `(H, W)` of each image, in their order.
+            The mask `(H, W)` of each image, or its probabilities `(H, W, num_classes)`, in their
+            order.
         """
         for waiting in self._groups(map(self._waiting, images)):
             yield from self._finished(waiting)
@@ -195,7 +229,11 @@ class Predictor:
 
     def _waiting(self, image: np.ndarray, path: Path | None = None) -> "_Waiting":
         size = image.shape[:2]
-        return _Waiting(path, resize(image, self._seen_size(size)), size)
+        seen_size = self._seen_size(size)
+        sizes = [seen_size]
+        if self._at_several_scales:
+            sizes = [[max(MIN_SIZE, round(scale * s)) for s in seen_size] for scale in self.scales]
+        return _Waiting(path, [resize(image, seen) for seen in sizes], size)
 
     def _predictions(self, waiting: list["_Waiting"]) -> Iterator[Prediction]:
         masks = self._finished([item for item in waiting if item.error is None])
@@ -203,25 +241,39 @@ class Predictor:
             assert item.path is not None
             if item.error is not None:
                 yield Prediction(item.path, error=item.error)
+            elif self.output == PROBABILITIES:
+                probabilities = next(masks)
+                mask = probabilities.argmax(axis=-1).astype(self.mask_dtype)
+                yield Prediction(item.path, mask=mask, probabilities=probabilities)
             else:
                 yield Prediction(item.path, mask=next(masks))
 
     def _finished(self, waiting: list["_Waiting"]) -> Iterator[np.ndarray]:
-        """Yields the masks in order; the model runs once for all images of the same shape."""
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for index, item in enumerate(waiting):
-            alike.setdefault(item.seen.shape, []).append(index)
-        outputs: dict[int, np.ndarray] = {}
-        for indices in alike.values() if self.tile is None else ():
-            batch = np.stack([waiting[index].seen for index in indices]).astype(np.float32)
-            outputs |= zip(indices, self._averaged(batch), strict=True)
+        """Yields the results in order; the model runs once for all images of the same shape."""
+        outputs: dict[tuple[int, int], np.ndarray] = {}
+        if self.tile is None:
+            alike: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+            for index, item in enumerate(waiting):
+                for scale, image in enumerate(item.seen):
+                    alike.setdefault(image.shape, []).append((index, scale))
+            for keys in alike.values():
+                batch = np.stack([waiting[index].seen[scale] for index, scale in keys])
+                outputs |= zip(keys, self._averaged(batch.astype(np.float32)), strict=True)
         for index, item in enumerate(waiting):
             if self.tile is not None:
-                mask = self._tiled_mask(item.seen, item.size, self.tile)
+                result = self._tiled(item.seen[0], item.size, self.tile)
             else:
-                mask = to_mask(outputs.pop(index), item.size, self.mask_dtype)
-            item.seen = NO_IMAGE  # it may be large, and the caller may take long
-            yield mask
+                found = [outputs.pop((index, scale)) for scale in range(len(item.seen))]
+                joined = found[0] if len(found) == 1 else mean_of_probabilities(found)
+                result = self._result(joined, item.size)
+            item.seen = []  # they may be large, and the caller may take long
+            yield result
+
+    def _result(self, output: np.ndarray, size: Sequence[int]) -> np.ndarray:
+        """Turns what the model returned for one image into what the caller gets."""
+        if self.output == PROBABILITIES:
+            return to_probabilities(output, size)
+        return to_mask(output, size, self.mask_dtype)
 
     def _seen_size(self, size: Sequence[int]) -> list[int]:
         """Returns the size at which the model sees an image of `size`."""
@@ -251,24 +303,26 @@ class Predictor:
             mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
             outputs = (outputs + mirrored[:, :, ::-1]) / 2
         check_no_nan(outputs)
+        # A mask is the same at any temperature.
+        if self._at_several_scales or self.output == PROBABILITIES:
+            outputs = outputs / np.float32(self.info.temperature)
         return outputs
 
-    def _tiled_mask(self, image: np.ndarray, size: Sequence[int], tile: int) -> np.ndarray:
-        """Predicts the mask of an image in tiles.
+    def _tiled(self, image: np.ndarray, size: Sequence[int], tile: int) -> np.ndarray:
+        """Predicts an image in tiles.
 
         Args:
             image: The image as the model sees it, `(H, W, 3)`.
-            size: (height, width) of the mask.
+            size: (height, width) of the result.
             tile: Side of the tiles in pixels.
 
         Returns:
-            The mask.
+            The mask or the probabilities.
         """
-        if image.shape[:2] != tuple(size):
-            logits = np.concatenate(list(self._tiled_logits(image, tile)))
-            return to_mask(logits, size, self.mask_dtype)
         bands = self._tiled_logits(image, tile)
-        return np.concatenate([to_mask(b, b.shape[:2], self.mask_dtype) for b in bands])
+        if image.shape[:2] != tuple(size):
+            return self._result(np.concatenate(list(bands)), size)
+        return np.concatenate([self._result(band, band.shape[:2]) for band in bands])
 
     def _tiled_logits(self, image: np.ndarray, tile: int) -> Iterator[np.ndarray]:
         """Yields the logits of an image in bands of whole rows, from top to bottom.
@@ -308,16 +362,16 @@ class Predictor:
 
 @dataclass(eq=False)
 class _Waiting:
-    """An image that waits for the model: as the model sees it, and its own size."""
+    """An image that waits for the model: as the model sees it, at each scale, and its own size."""
 
     path: Path | None
-    seen: np.ndarray = field(default_factory=lambda: NO_IMAGE)
+    seen: list[np.ndarray] = field(default_factory=list)
     size: tuple[int, ...] = (0, 0)
     error: Exception | None = None
 
     @property
     def pixels(self) -> int:
-        return self.seen.shape[0] * self.seen.shape[1]
+        return sum(image.shape[0] * image.shape[1] for image in self.seen)
 
 
 def check_no_nan(logits: np.ndarray) -> None:
@@ -376,73 +430,3 @@ def _starts(length: int, tile: int) -> list[int]:
     """Where tiles begin that cover `length`, neighbours overlapping by half or more."""
     count = 1 + math.ceil((length - tile) / (tile / 2))
     return [round(start) for start in np.linspace(0, length - tile, count)]
-
-
-def resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resizes an image or logits as training images are: bilinear, antialiased when it shrinks.
-
-    Args:
-        image: `(H, W)` or `(H, W, C)`. Three channels where it is uint8.
-        size: (height, width) to resize to.
-
-    Returns:
-        The resized array, of the same type.
-    """
-    if image.shape[:2] == tuple(size):
-        return image
-    if image.ndim == 3 and image.dtype != np.uint8:  # Pillow has no colour of other types.
-        return np.stack([resize(plane, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
-    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
-
-
-def to_mask(
-    output: np.ndarray, size: Sequence[int], dtype: type[np.unsignedinteger[Any]] = np.uint8
-) -> np.ndarray:
-    """Turns the model's output for one image into a mask.
-
-    Logits are resized before the classes are compared, class by class and in strips of columns: all
-    logits of a large photo at once would fill the memory.
-
-    Args:
-        output: Logits `(h, w, num_classes)`, or classes `(h, w)`, which are resized by nearest
-            neighbour.
-        size: (height, width) of the mask.
-        dtype: Type of the mask.
-
-    Returns:
-        The mask.
-    """
-    height, width = int(size[0]), int(size[1])
-    if output.ndim == 2:
-        rows = _nearest(output.shape[0], height)
-        return output.astype(dtype)[rows][:, _nearest(output.shape[1], width)]
-    mask = np.empty((height, width), dtype)
-    step = max(1, STRIP_PIXELS // height)
-    for left in range(0, width, step):
-        columns = slice(left, min(left + step, width))
-        mask[:, columns] = _classes_in(output, columns, (height, width), dtype)
-    return mask
-
-
-def _classes_in(
-    output: np.ndarray, columns: slice, size: tuple[int, int], dtype: type[np.unsignedinteger[Any]]
-) -> np.ndarray:
-    """Computes some columns of the mask that `to_mask` makes of logits."""
-    shape = size[0], columns.stop - columns.start
-    classes = np.zeros(shape, dtype)
-    greatest = np.full(shape, -np.inf, np.float32)
-    for index in range(output.shape[-1]):
-        # Pillow resizes the rows first, then each column by itself: columns that are resized apart
-        # are the same, to the bit.
-        wide = resize(output[..., index], (output.shape[0], size[1]))
-        plane = resize(wide[:, columns], shape)
-        np.copyto(classes, index, where=plane > greatest)
-        np.maximum(greatest, plane, out=greatest)
-    return classes
-
-
-def _nearest(length: int, new_length: int) -> np.ndarray:
-    """Returns the positions that Pillow takes when it resizes `length` values by nearest."""
-    positions = Image.fromarray(np.arange(length, dtype=np.int32)[np.newaxis])
-    return np.asarray(positions.resize((new_length, 1), Image.Resampling.NEAREST))[0]

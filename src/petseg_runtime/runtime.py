@@ -112,6 +112,8 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: str = "mask",
     ) -> np.ndarray: ...
 
     @overload
@@ -122,6 +124,8 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: str = "mask",
     ) -> Iterator[Prediction]: ...
 
     @overload
@@ -132,6 +136,8 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: str = "mask",
     ) -> Iterator[np.ndarray]: ...
 
     def predict(
@@ -141,6 +147,8 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: str = "mask",
     ) -> Any:
         """Predicts the class of each pixel, as `petseg.predict` does.
 
@@ -149,22 +157,26 @@ class Runtime:
             image_size: (height, width) at which the model sees an image.
             tta: Whether to average with the prediction for the mirrored image.
             tile: Side in pixels of the tiles in which the model sees large images.
+            scales: Factors of the size at which the model sees an image, once at each.
+            output: "mask", or "probabilities" for the probability of each class.
 
         Returns:
-            Masks, or records of them for files; see `petseg.predict`.
+            Masks or probabilities, or records of them for files; see `petseg.predict`.
 
         Raises:
             FileNotFoundError: If one image is given by a path that does not exist.
             ValueError: If an image or an argument does not fit the model.
             TypeError: If `images` is none of these.
         """
-        return self.predictor(image_size, tta, tile)(images)
+        return self.predictor(image_size, tta, tile, scales, output)(images)
 
     def predictor(
         self,
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: str = "mask",
     ) -> Predictor:
         """Builds the object that `predict` calls.
 
@@ -173,6 +185,8 @@ class Runtime:
                 the model's record.
             tta: Whether to average with the prediction for the mirrored image.
             tile: Side in pixels of the tiles in which the model sees large images, or None.
+            scales: Factors of the size at which the model sees an image.
+            output: "mask" or "probabilities".
 
         Returns:
             A `Predictor`, which can be called many times.
@@ -181,7 +195,15 @@ class Runtime:
             ValueError: If a size does not fit the model.
         """
         return Predictor(
-            self, self.info, self.input_size, image_size, tta, tile, images_at_once=IMAGES_AT_ONCE
+            self,
+            self.info,
+            self.input_size,
+            image_size,
+            tta,
+            tile,
+            scales,
+            output,
+            images_at_once=IMAGES_AT_ONCE,
         )
 
     def __repr__(self) -> str:

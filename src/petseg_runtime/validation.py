@@ -152,6 +152,25 @@ def positive_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def positive_numbers(name: str, values: Any) -> tuple[float, ...]:
+    """Checks one or more finite numbers greater than 0.
+
+    Args:
+        name: The argument's name, for the error.
+        values: What was received.
+
+    Returns:
+        `values` as a tuple of `float`.
+
+    Raises:
+        ValueError: If `values` does not hold such numbers.
+    """
+    found = tuple(values) if isinstance(values, Sequence | np.ndarray) else ()
+    if not found or not all(is_number(value) and value > 0 for value in found):
+        raise ValueError(f"`{name}` must hold one or more positive numbers. Received: {values!r}.")
+    return tuple(float(value) for value in found)
+
+
 def class_weights(name: str, values: Any, num_classes: int | None = None) -> tuple[float, ...]:
     """Checks weights of classes: finite numbers of 0 or more, not all of them 0.
 

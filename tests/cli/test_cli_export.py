@@ -55,6 +55,15 @@ def test_int8_is_calibrated_on_the_data(cli, model_file, tmp_path):
     assert f"--image-size: {out} takes images of 64x96 only" in err
 
 
+def test_int8_needs_data_of_the_same_classes(cli, model_file, tmp_path):
+    out = tmp_path / "small.tflite"
+    options = ("--quantize", "int8", "--data", "synthetic", "--binary", "--image-size", "64")
+    code, _, err = cli("export", out, "--model", model_file, *options)
+    assert code == 1
+    assert f"The dataset must have the classes of {model_file}: pet, background, border." in err
+    assert not out.exists()
+
+
 def test_classes_are_what_is_checked_with_argmax(cli, model_file, tmp_path):
     _, told, _ = cli("export", tmp_path / "a.onnx", "--model", model_file, "--argmax")
     assert "its classes on synthetic pets" in told

@@ -56,7 +56,7 @@ def test_numpy_numbers_are_numbers():
 
 
 def test_fields_of_later_versions_are_left_out():
-    assert ModelInfo.from_dict({**INFO.to_dict(), "schema": 2, "temperature": 1.5}) == INFO
+    assert ModelInfo.from_dict({**INFO.to_dict(), "schema": 2, "colour_space": "sRGB"}) == INFO
 
 
 def test_records_of_the_first_version_are_read():
