@@ -27,6 +27,8 @@ PACKAGES = ("petseg", "petseg_cli", "petseg_runtime")
 IMPORTS = """
 petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.normalization petseg_runtime
 petseg.boundary_f1: petseg_runtime
+petseg.calibration: petseg.evaluation petseg.model_records petseg_runtime
+petseg.calibration_bins:
 petseg.checkpoint: petseg.run_lock petseg.run_state petseg_runtime
 petseg.comparison: petseg.scores
 petseg.compilation:
@@ -36,14 +38,16 @@ petseg.dilation:
 petseg.efficientnet_lite: petseg_runtime
 petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
-petseg.evaluation: petseg.boundary_f1 petseg.model_records petseg.scores petseg_runtime
+petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
+    petseg_runtime
 petseg.experiment: petseg.backbones petseg.checkpoint petseg.complexity petseg.data
     petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics petseg.models
     petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training petseg_runtime
 petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
-petseg.losses: petseg_runtime
+petseg.label_shapes:
+petseg.losses: petseg.label_shapes petseg_runtime
 petseg.mask_grid: petseg_runtime
-petseg.metrics: petseg_runtime
+petseg.metrics: petseg.label_shapes petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
 petseg.normalization:
@@ -57,8 +61,10 @@ petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_r
     petseg.losses petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg_cli.catalogue:
+petseg_cli.cutout_options: petseg_cli.streams petseg_runtime
 petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams
 petseg_cli.data_source: petseg petseg_cli.options petseg_cli.streams petseg_cli.tensorflow_logging
+    petseg_runtime
 petseg_cli.errors: petseg_cli.streams
 petseg_cli.evaluate: petseg petseg_cli.data_source petseg_cli.model_loading petseg_cli.options
     petseg_cli.streams
@@ -68,9 +74,9 @@ petseg_cli.model_loading: petseg petseg_cli.streams petseg_cli.tensorflow_loggin
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
 petseg_cli.output_notes: petseg_runtime
-petseg_cli.predict: petseg_cli.errors petseg_cli.model_loading petseg_cli.options
-    petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams petseg_cli.video
-    petseg_runtime
+petseg_cli.predict: petseg_cli.cutout_options petseg_cli.errors petseg_cli.model_loading
+    petseg_cli.options petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams
+    petseg_cli.video petseg_runtime
 petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.prediction_output: petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.streams:
@@ -79,9 +85,11 @@ petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.
     petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display petseg_runtime
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg_cli.streams petseg_runtime
+petseg_runtime.alpha: petseg_runtime.resizing
 petseg_runtime.archives:
 petseg_runtime.atomic_files:
-petseg_runtime.cutouts: petseg_runtime.image_io petseg_runtime.overlays
+petseg_runtime.cutouts: petseg_runtime.alpha petseg_runtime.image_io petseg_runtime.overlays
+    petseg_runtime.validation
 petseg_runtime.digests:
 petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.runtime
 petseg_runtime.formats: petseg_runtime.archives petseg_runtime.digests petseg_runtime.parallel
@@ -96,8 +104,9 @@ petseg_runtime.palette: petseg_runtime.model_info
 petseg_runtime.parallel:
 petseg_runtime.part_folders:
 petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
-    petseg_runtime.validation
+    petseg_runtime.resizing petseg_runtime.validation
 petseg_runtime.pretrained: petseg_runtime.digests petseg_runtime.formats
+petseg_runtime.resizing:
 petseg_runtime.runtime: petseg_runtime.formats petseg_runtime.keras_file petseg_runtime.model_info
     petseg_runtime.predictor petseg_runtime.pretrained
 petseg_runtime.validation:

@@ -89,7 +89,7 @@ LARGEST = ("unet", "efficientnetlite2", 320)
 # Frozen and thawed epochs, and the peak rate of the latter. A row starts from ImageNet at 128, and
 # from the weights of the same model at the size before it at 192, 224 and 320. The same for all
 # rows of a size.
-STAGES = {128: (3, 12, 3e-4), 192: (1, 8, 3e-4), 224: (1, 8, 3e-4), 320: (1, 6, 1e-4)}
+STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 6, 1e-4)}
 BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
 
 

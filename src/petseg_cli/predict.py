@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from petseg_cli.cutout_options import (
+    BackgroundOption,
+    CropOption,
+    CutoutOption,
+    EdgesOption,
+    cutout_arguments,
+)
 from petseg_cli.errors import one_line
 from petseg_cli.model_loading import (
     SMALLEST_SIDE,
@@ -38,9 +45,10 @@ def predict(
         "predictions"
     ),
     overlay: Annotated[bool, typer.Option(help="Write the photo with its mask laid over.")] = True,
-    cutout: Annotated[
-        bool, typer.Option("--cutout", help="Write the photo with a transparent background.")
-    ] = False,
+    cutout: CutoutOption = False,
+    edges: EdgesOption = None,
+    background: BackgroundOption = None,
+    crop: CropOption = False,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +85,7 @@ def predict(
     warnings.filterwarnings("ignore", message=".*decompression bomb", module="PIL")
     inputs = find_inputs(paths)
     _check_applies(inputs, overlay, cutout, json)
+    cutout_settings = cutout_arguments(cutout, edges, background, crop)
     run = _Run()
     for path, problem in inputs.problems.items():
         run.fail(path, problem)
@@ -93,9 +102,10 @@ def predict(
         )
     predictor = _predictor(loaded, image_size, tta, tile)
     settings = {"model": loaded.digest, "image_size": image_size, "tta": tta, "tile": tile}
+    settings |= {name: _named(value) for name, value in cutout_settings.items()}
     kinds = ("overlay",) * overlay + ("cutout",) * cutout + ("mask",)
     try:
-        with OutputFolder(out, loaded.info, settings, kinds) as folder:
+        with OutputFolder(out, loaded.info, settings, kinds, cutout_settings) as folder:
             run.photos(inputs.photos, folder, predictor, loaded)
             run.videos(inputs.videos, folder, predictor, loaded)
     finally:
@@ -116,6 +126,13 @@ def _check_sizes(image_size: tuple[int, int] | None, tile: int | None) -> None:
             f"{image_size[0]}x{image_size[1]}.",
             param_hint="--tile",
         )
+
+
+def _named(value: Any) -> Any:
+    """Returns what stands for an argument in the notes of files: for a photo, its digest."""
+    from hashlib import sha256
+
+    return sha256(value).hexdigest() if hasattr(value, "tobytes") else value
 
 
 def _check_applies(inputs: Inputs, overlay: bool, cutout: bool, json: Path | None) -> None:

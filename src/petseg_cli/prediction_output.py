@@ -59,15 +59,22 @@ class OutputFolder:
         info: The record of the model.
         settings: The model and the options that determine the results.
         kinds: What to write for each photo, of "overlay", "cutout" and "mask".
+        cutout: Arguments of `petseg.cutout`.
     """
 
     def __init__(
-        self, folder: Path, info: "ModelInfo", settings: dict[str, Any], kinds: tuple[str, ...]
+        self,
+        folder: Path,
+        info: "ModelInfo",
+        settings: dict[str, Any],
+        kinds: tuple[str, ...],
+        cutout: dict[str, Any],
     ):
         self.folder = folder
         self._info = info
         self._settings = settings
         self._kinds = kinds
+        self._cutout = cutout
         self._real_folder = folder.resolve()
         self._taken: dict[tuple[bool, str], str] = {}
         self._numbers = count()
@@ -233,7 +240,8 @@ class OutputFolder:
                 )
             )
         if kind == "cutout":
-            return Image.fromarray(cutout(read_image(photo), mask, class_names=names))
+            cut = cutout(read_image(photo), mask, class_names=names, **self._cutout)
+            return Image.fromarray(cut)
         return Image.fromarray(mask)
 
     def _free_name(self, stem: str, identity: str, is_video: bool) -> str:

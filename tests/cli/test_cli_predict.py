@@ -310,12 +310,28 @@ def test_another_model_predicts_again(cli, photos, tmp_path, make_model):
 
 def test_the_mask_cuts_out_the_pet(predict, photos, tmp_path):
     out = tmp_path / "masks"
-    assert predict(photos / "a.png", "--out", out, "--cutout", "--no-overlay")[0] == 0
+    options = ("--cutout", "--edges", "hard", "--no-overlay")
+    assert predict(photos / "a.png", "--out", out, *options)[0] == 0
     assert sorted(times(out)) == ["a_cutout.png", "a_mask.png"]
     cutout = pixels(out / "a_cutout.png")
     assert cutout.shape[2] == 4
     np.testing.assert_array_equal(cutout[..., 3] == 0, pixels(out / "a_mask.png") == 1)
     np.testing.assert_array_equal(cutout[..., :3], pixels(photos / "a.png"))
+
+
+def test_a_cutout_may_be_shown_before_something(predict, photos, tmp_path):
+    out = tmp_path / "masks"
+    arguments = (photos / "a.png", "--out", out, "--cutout", "--edges", "hard", "--no-overlay")
+    assert predict(*arguments, "--background", "#00ff00")[0] == 0
+    before, mask = pixels(out / "a_cutout.png"), pixels(out / "a_mask.png")
+    assert (before[mask == 1] == (0, 255, 0)).all()
+    assert "Already" in predict(*arguments, "--background", "#00ff00")[1]
+    assert "Already" not in predict(*arguments, "--background", photos / "b.jpg")[1]
+    assert (pixels(out / "a_cutout.png")[mask == 1] != before[mask == 1]).any()
+    assert "Already" in predict(*arguments, "--background", photos / "b.jpg")[1]
+    assert "Already" not in predict(*arguments, "--crop")[1]
+    rows, columns = np.nonzero(mask != 1)
+    assert pixels(out / "a_cutout.png").shape == (np.ptp(rows) + 1, np.ptp(columns) + 1, 4)
 
 
 def test_without_a_background_there_is_no_cutout(cli, photos, tmp_path, make_model):
@@ -344,6 +360,10 @@ def test_a_model_of_unknown_size_says_so_in_one_line(cli, photos, tmp_path, make
         ("photo.png --image-size 64 --tile 128", 2, "--tile: A tile of 128 pixels does not fit"),
         ("photo.png --image-size 16", 2, "--image-size: Both sides must be 32 or more"),
         ("photo.png --tile 8", 2, "--tile"),
+        ("photo.png --edges matted --crop", 2, "--edges, --crop: It needs --cutout."),
+        ("photo.png --background white", 2, "--background: It needs --cutout."),
+        ("photo.png --cutout --background no.jpg", 2, "--background: It must be a colour such as"),
+        ("photo.png --cutout --edges soft", 2, "--edges"),
         ("photo.png --json .", 2, "--json: . is a folder"),
         ("photo.png --json photo.png", 2, "--json: It must end in .json. Received: photo.png."),
         ("photo.png --json photo.png/x.json", 2, "photo.png is not a folder"),

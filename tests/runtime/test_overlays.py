@@ -119,7 +119,7 @@ def test_overlay_names_the_classes_in_its_corner():
 
 def test_cutout_is_transparent_where_nothing_is():
     photo = np.full((4, 12, 3), 9, np.uint8)
-    cut = cutout(photo, BANDS, class_names=NAMES)
+    cut = cutout(photo, BANDS, class_names=NAMES, edges="hard")
     assert cut.shape == (4, 12, 4)
     assert cut[0, :, 3].tolist() == [255] * 4 + [0] * 4 + [255] * 4
     assert (cut[..., :3] == photo).all()
@@ -129,7 +129,7 @@ def test_cutout_is_transparent_where_nothing_is():
 
 def test_cutout_needs_a_background():
     photo = np.full((4, 12, 3), 9, np.uint8)
-    assert cutout(photo, BANDS, background=0)[0, :, 3].tolist() == [0] * 4 + [255] * 8
+    assert cutout(photo, BANDS, background=0, edges="hard")[0, :, 3].tolist() == [0] * 4 + [255] * 8
     with pytest.raises(ValueError, match="`background` must be the index of a class"):
         cutout(photo, BANDS, class_names=("road", "building", "car"))
 
