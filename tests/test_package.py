@@ -40,7 +40,8 @@ petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
     petseg_runtime
-petseg.experiment: petseg.backbones petseg.checkpoint petseg.complexity petseg.data
+petseg.experiment: petseg.backbones petseg.calibration petseg.checkpoint petseg.complexity
+    petseg.data
     petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics petseg.models
     petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training petseg_runtime
 petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime

@@ -21,7 +21,7 @@ import petseg
 from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
 from benchmarks.common import RESULTS
 from petseg.data import pet_examples
-from petseg.evaluation import class_masks
+from petseg.evaluation import labelled_logits
 from petseg.experiment import Result, RunFiles
 from petseg_runtime.atomic_files import write_json
 
@@ -31,7 +31,7 @@ INTERVAL = (2.5, 97.5)  # percentiles
 MERGED = np.array([[1, 0], [0, 1], [1, 0]])  # pet, background and border to pet and background
 
 
-def photo_confusions(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray:
+def photo_confusions(model: keras.Model | petseg.Runtime, dataset: tf.data.Dataset) -> np.ndarray:
     """Counts the pixels of each photo by true and predicted class.
 
     Args:
@@ -42,9 +42,7 @@ def photo_confusions(model: keras.Model, dataset: tf.data.Dataset) -> np.ndarray
         int64 `(N, C, C)`: true class (row) and predicted class (column).
     """
     found = []
-    for images, masks in dataset.as_numpy_iterator():
-        logits = np.asarray(model.predict_on_batch(images))
-        truth = class_masks(masks, logits.shape, None)
+    for logits, truth, _ in labelled_logits(model, dataset):
         classes = logits.shape[-1]
         predicted = logits.argmax(-1)
         found += [confusion(*pair, classes) for pair in zip(truth, predicted, strict=True)]

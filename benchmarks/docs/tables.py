@@ -22,6 +22,7 @@ from benchmarks.accuracy.result_rows import (
     rows_with_shared_label,
 )
 from benchmarks.common import RESULTS, ROOT
+from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, full_name
 
 CLASSES = ("pet", "background", "border")
 CLASS_HEADINGS = tuple(f"{name} IoU" for name in CLASSES)
@@ -37,7 +38,7 @@ def benchmark_table() -> str:
         *("architecture and image size", "mean IoU", "mean IoU before fine-tuning"),
         *CLASS_HEADINGS,
         *("pixel accuracy", "boundary F1", "backbone", "initial weights"),
-        *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
+        *("epochs frozen + fine-tuning", "augmentation", "training time", "multiply-adds"),
     )
     found = result_rows(RESULTS)
     labels = _row_labels(found)
@@ -52,6 +53,7 @@ def benchmark_table() -> str:
             f"`{row.backbone}`",
             row.start,
             f"{row.epochs[0]} + {row.epochs[1]}",
+            row.augment,
             f"{row.training_minutes:.0f} min",
             f"{row.multiply_adds / 1e6:.0f} M",
         ]
@@ -67,6 +69,38 @@ def best_table() -> str:
         The table in Markdown.
     """
     return _summary_table(best_of_each_architecture(result_rows(RESULTS)))
+
+
+def pretrained_table() -> str:
+    """Makes the table of the pretrained models, the default one first.
+
+    Returns:
+        The table in Markdown.
+    """
+    found = _read(RESULTS / "pretrained.json")["rows"]
+    default = full_name(DEFAULT_ARCHITECTURE)
+    ranked = sorted(found, key=lambda name: (name != default, -found[name]["test"]["mean_iou"]))
+    heading = (
+        *("model", "mean IoU", "95% interval", "pixel accuracy", "IoU with the border as pet"),
+        *("mean IoU on composed photos", "IoU of pets on composed photos", "image size"),
+    )
+    rows = []
+    for name in ranked:
+        row = found[name]
+        low, high = row["test"]["interval"]
+        rows.append(
+            [
+                f"`{name}`",
+                f"**{row['test']['mean_iou']:.3f}**",
+                f"{low:.3f} to {high:.3f}",
+                f"{row['test']['pixel_accuracy']:.3f}",
+                f"{row['test']['binary_iou']:.3f}",
+                f"{row['ordinary']['mean_iou']:.3f}",
+                f"{row['ordinary']['binary_iou']:.3f}",
+                "x".join(map(str, row["image_size"])),
+            ]
+        )
+    return _table(heading, rows)
 
 
 def architecture_table(*architectures: str) -> str:
@@ -165,11 +199,30 @@ def prediction_table() -> str:
         [
             f"`{call}`" if "=" in call else call,
             f"{found['mean_iou']:.3f}",
+            f"{found['ordinary']:.3f}",
             f"{found['milliseconds']:.0f} ms",
         ]
         for call, found in _read(RESULTS / "prediction.json")["ways"].items()
     ]
-    return _table(("arguments", "mean IoU", "time per photo"), rows)
+    return _table(("arguments", "mean IoU", "on composed photos", "time per photo"), rows)
+
+
+def cutout_edges_table() -> str:
+    """Makes the table of the edges of cut-outs: errors of alpha, and time.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [
+            f"`{edges}`",
+            f"{found['trimap']:.3f}",
+            f"{found['silhouette']:.3f}",
+            f"{found['milliseconds']:.0f} ms",
+        ]
+        for edges, found in _read(RESULTS / "cutout_edges.json")["rows"].items()
+    ]
+    return _table(("edges", "mask with a border", "mask without", "time"), rows)
 
 
 def peers_speed_table() -> str:
@@ -436,6 +489,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablations": ablations_table,
     "recipe": recipe_table,
     "prediction": prediction_table,
+    "pretrained": pretrained_table,
+    "cutout_edges": cutout_edges_table,
     "speed": peers_speed_table,
     "peer_startup": peer_startup_table,
     "startup": startup_table,

@@ -18,6 +18,13 @@ from petseg.pretrained import half_precision, ship
 from petseg_runtime.pretrained import FOLDER
 
 
+def _start(weights: str | None) -> str | None:
+    """Names the initial weights without the folder of this machine: the run and the file."""
+    if weights is None or not Path(weights).suffix:
+        return weights
+    return "/".join(Path(weights).parts[-2:])
+
+
 def main() -> None:
     """Evaluates the weights in half precision and ships them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -31,6 +38,7 @@ def main() -> None:
     pets = petseg.load_pets(
         image_size=settings.image_size, data_dir=args.data_dir, seed=settings.seed
     )
+    temperature = petseg.calibrate(model, pets.val)
     scores = {
         "validation": petseg.evaluate(model, pets.val),
         "test": petseg.evaluate(model, pets.test),
@@ -40,9 +48,10 @@ def main() -> None:
         "backbone": settings.backbone,
         "class_names": pets.class_names,
         "image_size": settings.image_size,
+        "temperature": temperature,
         "data": "Oxford-IIIT Pet (Parkhi et al., CVPR 2012), CC BY-SA 4.0",
         "licence": "Apache-2.0",
-        "how_trained": settings.to_dict(),
+        "how_trained": {**settings.to_dict(), "weights": _start(settings.weights)},
         "environment": result.environment,
         **{split: json.loads(evaluation.to_json()) for split, evaluation in scores.items()},
     }

@@ -14,6 +14,7 @@ from typing import Any, Self
 import keras
 
 from petseg.backbones import BACKBONES
+from petseg.calibration import calibrate
 from petseg.checkpoint import Run, without_optimizer
 from petseg.complexity import multiply_adds
 from petseg.data import Splits
@@ -435,6 +436,7 @@ def _result(
         without_optimizer(model).load_weights(files.frozen)
         before = _evaluations(model, splits)
         model.set_weights(trained)
+    calibrate(model, splits.val)
     return Result(
         settings=settings,
         **_evaluations(model, splits),

@@ -23,7 +23,7 @@ CutoutOption = Annotated[
 EdgesOption = Annotated[
     Edges | None,
     typer.Option(
-        help="Edges of the cut-out. Default: feathered. matted follows hair, takes seconds and "
+        help="Edges of the cut-out. Default: feathered. matted follows hair, is slower and "
         "needs petseg[matting]."
     ),
 ]

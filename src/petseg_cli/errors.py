@@ -26,6 +26,7 @@ SAME_NAME = (
     "loss",
     "optimizer",
     "quantize",
+    "scales",
     "seed",
     "tile",
     "tta",

@@ -61,7 +61,11 @@ class LoadedModel:
         return None if None in size else (size[0], size[1])
 
     def predictor(
-        self, image_size: tuple[int, int] | None, tta: bool, tile: int | None
+        self,
+        image_size: tuple[int, int] | None,
+        tta: bool,
+        tile: int | None,
+        scales: tuple[float, ...],
     ) -> "Predictor":
         """Makes what predicts photos.
 
@@ -69,6 +73,7 @@ class LoadedModel:
             image_size: (height, width) at which the model sees a photo, or None.
             tta: Whether to average with the mirrored photo.
             tile: Side of the tiles in pixels, or None.
+            scales: Factors of the size at which the model sees a photo.
 
         Returns:
             The predictor.
@@ -76,10 +81,10 @@ class LoadedModel:
         from petseg_runtime import Runtime
 
         if isinstance(self.model, Runtime):  # without an import of TensorFlow
-            return self.model.predictor(image_size, tta, tile)
+            return self.model.predictor(image_size, tta, tile, scales)
         from petseg.prediction import predictor
 
-        return predictor(self.model, image_size, tta, tile)
+        return predictor(self.model, image_size, tta, tile, scales)
 
     def size_for(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         """Decides on the size of the images to give to the model.

@@ -25,7 +25,7 @@ from petseg_cli.model_loading import (
     find_model,
     load_model,
 )
-from petseg_cli.options import ModelImageSize, check_json_path
+from petseg_cli.options import ModelImageSize, check_json_path, parse_numbers
 from petseg_cli.prediction_inputs import Inputs, find_inputs
 from petseg_cli.prediction_output import Item, OutputFolder, class_shares
 from petseg_cli.streams import printable, warn
@@ -61,6 +61,14 @@ def predict(
         bool,
         typer.Option("--tta", help="Average with the mirrored photo; takes twice the time."),
     ] = False,
+    scales: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_numbers,
+            metavar="A,B,...",
+            help="See each photo at several scales, such as 1,2, which finds smaller objects.",
+        ),
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -100,8 +108,15 @@ def predict(
             f"--cutout needs a class called background. {loaded.name} has the classes "
             f"{', '.join(loaded.info.class_names)}."
         )
-    predictor = _predictor(loaded, image_size, tta, tile)
-    settings = {"model": loaded.digest, "image_size": image_size, "tta": tta, "tile": tile}
+    scales = scales or (1.0,)
+    predictor = _predictor(loaded, image_size, tta, tile, scales)
+    settings = {
+        "model": loaded.digest,
+        "image_size": image_size,
+        "tta": tta,
+        "tile": tile,
+        "scales": scales,
+    }
     settings |= {name: _named(value) for name, value in cutout_settings.items()}
     kinds = ("overlay",) * overlay + ("cutout",) * cutout + ("mask",)
     try:
@@ -148,13 +163,17 @@ def _check_applies(inputs: Inputs, overlay: bool, cutout: bool, json: Path | Non
 
 
 def _predictor(
-    loaded: LoadedModel, image_size: tuple[int, int] | None, tta: bool, tile: int | None
+    loaded: LoadedModel,
+    image_size: tuple[int, int] | None,
+    tta: bool,
+    tile: int | None,
+    scales: tuple[float, ...],
 ) -> "Predictor":
     if image_size is not None and tile is None:
         loaded.size_for(image_size)
     if loaded.info.image_size is None and loaded.fixed_size is None and not (image_size or tile):
         loaded.warn_of_unknown_size("photos are scaled to a shorter side of 224 pixels")
-    return loaded.predictor(image_size, tta, tile)
+    return loaded.predictor(image_size, tta, tile, scales)
 
 
 @dataclass

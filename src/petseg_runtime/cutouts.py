@@ -36,7 +36,7 @@ def cutout(
         background: Index of the class to remove. By default the class called "background".
         edges: "hard" (each pixel is opaque or transparent), "feathered" (the edge of the mask is
             blurred), or "matted" (alpha and the object's own colours are estimated from the image
-            near the outline, which keeps hair; takes seconds and needs `petseg[matting]`).
+            near the outline, which keeps hair; slower, and needs `petseg[matting]`).
         onto: What to show behind the object: a colour such as "white" or "#ff8800", "blur" for the
             image's own background, blurred, or another image: its path or an RGB array, which is
             scaled and cropped to fill the size. None leaves the background transparent.

@@ -56,7 +56,9 @@ def test_an_exported_model_has_the_scores_of_its_model(cli, model_file, exported
 def test_the_pretrained_model_is_the_default(cli):
     code, out, _ = cli("evaluate", *SYNTHETIC)
     assert code == 0
-    assert out.startswith("Evaluating unet-mobilenetv2 on the test split of synthetic at 224 x")
+    assert out.startswith(
+        "Evaluating unet-efficientnetlite0 on the test split of synthetic at 224 x"
+    )
 
 
 def test_the_size_may_be_another(cli, model_file):

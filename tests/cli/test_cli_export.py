@@ -35,7 +35,7 @@ def test_the_pretrained_model_is_the_default(cli, tmp_path):
     out = tmp_path / "unet.onnx"
     code, told, err = cli("export", out)
     assert (code, err) == (0, "")
-    assert "Checked against unet-mobilenetv2: " in told
+    assert "Checked against unet-efficientnetlite0: " in told
     assert petseg.model_info(out) == petseg.model_info(petseg.unet(weights="pets"))
 
 

@@ -53,16 +53,19 @@ def assemble(
     num_classes = logits.shape[-1]
     names: Sequence[str] = tuple(map(str, range(num_classes)))
     licence, image_size = None, None if None in images.shape[1:3] else images.shape[1:3]
+    temperature = 1.0
     if weights == PETS:
         pretrained = find_pretrained(architecture, backbone)
         card = read_card(pretrained)
         licence, image_size = card["licence"], image_size or card["image_size"]
+        temperature = card.get("temperature", temperature)
         names = card["class_names"] if len(card["class_names"]) == num_classes else names
     file = None if weights in (None, IMAGENET, PETS) else _weights_file(weights)
     saved = None if file is None else _saved_record(file)
     if saved is not None:
         licence, image_size = saved.licence, image_size or saved.image_size
         names = saved.class_names if saved.num_classes == num_classes else names
+        temperature = saved.temperature
     if class_names is not None:
         names = validation.class_names("class_names", class_names, num_classes)
     info = ModelInfo(
@@ -75,6 +78,7 @@ def assemble(
         weights=weights if file is None else file.name,
         licence=licence,
         petseg_version=version("petseg"),
+        temperature=temperature,
     )
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
