@@ -26,7 +26,6 @@ class ResultRow:
         image_size: (height, width).
         start: "ImageNet", or the image size of the row whose weights this one starts from.
         epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
-        augment: "light" or "strong", see `petseg.load_pets`.
         training_minutes: Sum over the stages of number of epochs times median time of an epoch.
             Epochs that other processes slowed down do not change the median.
         parameters: Number of weights.
@@ -41,7 +40,6 @@ class ResultRow:
     image_size: tuple[int, int]
     start: str
     epochs: tuple[int, int]
-    augment: str
     training_minutes: float
     parameters: int
     multiply_adds: int
@@ -86,7 +84,6 @@ class ResultRow:
             image_size=(height, width),
             start=_start(settings["weights"]),
             epochs=(settings["frozen_epochs"], settings["epochs"]),
-            augment=settings.get("augment", "light"),  # 0.1.0 had one strength
             training_minutes=_training_minutes(folder / "history.csv"),
             parameters=record["parameters"],
             multiply_adds=record["multiply_adds"],

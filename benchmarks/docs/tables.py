@@ -38,7 +38,7 @@ def benchmark_table() -> str:
         *("architecture and image size", "mean IoU", "mean IoU before fine-tuning"),
         *CLASS_HEADINGS,
         *("pixel accuracy", "boundary F1", "backbone", "initial weights"),
-        *("epochs frozen + fine-tuning", "augmentation", "training time", "multiply-adds"),
+        *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
     found = result_rows(RESULTS)
     labels = _row_labels(found)
@@ -53,7 +53,6 @@ def benchmark_table() -> str:
             f"`{row.backbone}`",
             row.start,
             f"{row.epochs[0]} + {row.epochs[1]}",
-            row.augment,
             f"{row.training_minutes:.0f} min",
             f"{row.multiply_adds / 1e6:.0f} M",
         ]

@@ -66,7 +66,7 @@ def predict(
         typer.Option(
             parser=parse_numbers,
             metavar="A,B,...",
-            help="See each photo at several scales, such as 1,2, which finds smaller objects.",
+            help="See each photo at several scales, such as 1,1.5, which finds smaller objects.",
         ),
     ] = None,
     tile: Annotated[
