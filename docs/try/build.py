@@ -15,7 +15,12 @@ from typing import Any
 
 import petseg
 from petseg_runtime.palette import class_colours
-from petseg_runtime.pretrained import pretrained_models, read_card
+from petseg_runtime.pretrained import (
+    DEFAULT_ARCHITECTURE,
+    full_name,
+    pretrained_models,
+    read_card,
+)
 
 HERE = Path(__file__).parent
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
@@ -27,7 +32,8 @@ def main() -> None:
     built.mkdir()
     copy_runtime(built)
     records = [export_model(name, built) for name in pretrained_models()]
-    records.sort(key=lambda record: -record["mean_iou"])
+    default = f"{full_name(DEFAULT_ARCHITECTURE)}.onnx"
+    records.sort(key=lambda record: (record["file"] != default, -record["mean_iou"]))
     names = [Path(record["file"]).stem for record in records]
     index = {"runtime_bytes": (built / RUNTIME[1]).stat().st_size, "models": names}
     write(built / "index.json", index)

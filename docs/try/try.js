@@ -264,8 +264,8 @@ async function start() {
   const index = await fetchJson("index.json");
   runtimeBytes = index.runtime_bytes;
   records = await Promise.all(index.models.map((name) => fetchJson(`${name}.json`)));
-  for (const { info, mean_iou: iou } of records) {
-    element("model").add(new Option(`${info.architecture}, mean IoU ${iou.toFixed(3)}`));
+  for (const [number, { mean_iou: iou }] of records.entries()) {
+    element("model").add(new Option(`${index.models[number]}, mean IoU ${iou.toFixed(3)}`));
   }
   listen();
   await showSample(element("samples").firstElementChild);
