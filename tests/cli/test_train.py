@@ -166,9 +166,14 @@ def test_train_names_the_bad_file_in_one_line(cli, own_folder, tmp_path):
         (
             "train unet --weights pets --backbone vgg16 --out run",
             2,
-            "pets needs --backbone mobilenetv2 and 3 classes. Received: vgg16 and 3 classes.",
+            "pets needs --backbone efficientnetlite0 or mobilenetv2 and 3 classes. "
+            "Received: vgg16 and 3 classes.",
         ),
-        ("train unet --weights pets --binary --out run", 2, "Received: mobilenetv2 and 2 classes"),
+        (
+            "train unet --weights pets --binary --out run",
+            2,
+            "Received: efficientnetlite0 and 2 classes",
+        ),
         ("train unet --data nowhere --out run", 1, "--data must be pets, synthetic or a folder"),
     ],
 )
