@@ -15,7 +15,7 @@ PAGES = [*TUTORIALS, DOCS / "api.md", DOCS / "class_imbalance.md"]
 
 
 def test_there_are_tutorials():
-    assert len(TUTORIALS) == 6
+    assert len(TUTORIALS) == 7
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -17,7 +17,6 @@ from typing import Any
 
 from benchmarks.accuracy.result_rows import (
     ResultRow,
-    best_of_each_architecture,
     result_rows,
     rows_with_shared_label,
 )
@@ -59,15 +58,6 @@ def benchmark_table() -> str:
         for row in found
     ]
     return _table(heading, rows)
-
-
-def best_table() -> str:
-    """Makes the table with the best row of each architecture.
-
-    Returns:
-        The table in Markdown.
-    """
-    return _summary_table(best_of_each_architecture(result_rows(RESULTS)))
 
 
 def pretrained_table() -> str:
@@ -479,7 +469,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "trained": benchmark_table,
-    "best": best_table,
     "unet": partial(architecture_table, "unet"),
     "fcn": partial(architecture_table, "fcn8", "fcn16", "fcn32"),
     "segnet": partial(architecture_table, "segnet"),
