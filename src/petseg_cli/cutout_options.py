@@ -71,16 +71,15 @@ def cutout_arguments(
 
 def _onto(background: str | None) -> Any:
     """Reads a photo, once for all cut-outs."""
-    from petseg_runtime.cutouts import BLUR, parse_colour
-    from petseg_runtime.image_io import read_image
+    from petseg_runtime.cutouts import read_background
 
-    if background is None or background == BLUR or parse_colour(background) is not None:
-        return background
-    path = Path(background)
-    if not path.is_file():
+    if background is None:
+        return None
+    try:
+        return read_background(background)
+    except FileNotFoundError:
         raise typer.BadParameter(
             "It must be a colour such as white or #ff8800, blur, or the path of a photo. Received: "
-            f"{printable(path)}.",
+            f"{printable(Path(background))}.",
             param_hint="--background",
-        )
-    return read_image(path)
+        ) from None

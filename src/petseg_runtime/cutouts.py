@@ -96,30 +96,39 @@ def _behind(
     onto: str | os.PathLike[str] | np.ndarray, photo: np.ndarray, alpha: np.ndarray
 ) -> np.ndarray:
     """Makes the new background, uint8 `(H, W, 3)` or `(3,)` for a colour."""
-    if not isinstance(onto, str | os.PathLike):
-        return _filling(_as_bytes(checked_pixels(onto, "onto", ranks=(3,))), alpha.shape)
-    if onto == BLUR:
-        return _blurred_background(photo, alpha)
-    colour = parse_colour(str(onto))
-    if colour is not None:
-        return np.array(colour, np.uint8)
+    if isinstance(onto, str | os.PathLike):
+        onto = read_background(onto)
+    if isinstance(onto, str):
+        colour = _parse_colour(onto)
+        return _blurred_background(photo, alpha) if colour is None else np.array(colour, np.uint8)
+    return _filling(_as_bytes(checked_pixels(onto, "onto", ranks=(3,))), alpha.shape)
+
+
+def read_background(onto: str | os.PathLike[str]) -> str | np.ndarray:
+    """Reads what `cutout` takes as `onto`, so that a file is read once for many cut-outs.
+
+    Args:
+        onto: A colour, "blur", or the path of an image file.
+
+    Returns:
+        The text of a colour or of "blur" as it is, or the image, uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        FileNotFoundError: If it is none of these.
+        ValueError: If the file cannot be read as an image.
+    """
+    if isinstance(onto, str) and (onto == BLUR or _parse_colour(onto) is not None):
+        return onto
     if not Path(onto).is_file():
         raise FileNotFoundError(
             "`onto` must be a colour such as 'white' or '#ff8800', 'blur', or the path of an image "
             f"file. Received: {str(onto)!r}."
         )
-    return _filling(read_image(onto), alpha.shape)
+    return read_image(onto)
 
 
-def parse_colour(text: str) -> tuple[int, int, int] | None:
-    """Reads a colour.
-
-    Args:
-        text: A name such as "white", or hexadecimal digits such as "#ff8800".
-
-    Returns:
-        (red, green, blue) in [0, 255], or None where the text is no colour.
-    """
+def _parse_colour(text: str) -> tuple[int, int, int] | None:
+    """Reads a name such as "white" or digits such as "#ff8800". Returns None for other text."""
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except ValueError:

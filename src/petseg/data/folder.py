@@ -64,9 +64,10 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
             f"{file} {fault}. Add the missing file, or rename or remove the other. "
             f"`petseg.data.verify_folder` lists all {len(layout.unpaired)} such files."
         )
-    for fault in layout.empty_splits.values():
+    if layout.empty_splits:
         raise ValueError(
-            f"`root` must have images for every split. Received: {root}, which {fault}"
+            "`root` must have images for every split. "
+            f"Received: {root}, which {layout.empty_splits[0]}"
         )
     return {split: _examples(pairs, layout) for split, pairs in layout.pairs.items()}
 

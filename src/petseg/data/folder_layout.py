@@ -43,14 +43,14 @@ class Layout:
         return range(self.first_label, self.first_label + len(self.class_names))
 
     @property
-    def empty_splits(self) -> dict[str, str]:
-        """For each split without a pair what is wrong, and a remedy."""
-        return {
-            split: f"has no image for {split}. Add images, or set the splits by subfolders train, "
-            "val and test."
+    def empty_splits(self) -> list[str]:
+        """What is wrong with each split without a pair, and a remedy."""
+        return [
+            f"has no image for {split}. Add images, or set the splits by subfolders train, val and "
+            "test."
             for split, pairs in self.pairs.items()
             if not pairs
-        }
+        ]
 
 
 def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Layout:

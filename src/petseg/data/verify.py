@@ -82,7 +82,7 @@ def verify_folder(
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
     problems += [Problem(str(f), "misplaced", fault) for f, fault in layout.misplaced.items()]
     folder = str(Path(root).expanduser())
-    problems += [Problem(folder, "missing", fault) for fault in layout.empty_splits.values()]
+    problems += [Problem(folder, "missing", fault) for fault in layout.empty_splits]
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
