@@ -11,6 +11,7 @@ from typing import Any
 
 KEY = "petseg"
 VERSION = 1
+CUTOUT = "cutout"
 
 # A PNG begins with 8 bytes of signature and 25 of IHDR. The text entry follows, after the 4 bytes
 # of its length.
@@ -32,6 +33,31 @@ def note_for(photo: str, status: os.stat_result, settings: dict[str, Any]) -> st
     """
     made_of = {"photo": photo, "bytes": status.st_size, "modified": status.st_mtime_ns}
     return json.dumps({"version": VERSION, **made_of, **settings})
+
+
+def note_of_cutout(note: str, arguments: dict[str, Any]) -> str:
+    """Adds to a note how its photo is cut out.
+
+    Args:
+        note: What `note_for` returned.
+        arguments: Arguments of `petseg.cutout` that JSON can hold.
+
+    Returns:
+        The note of the cut-out.
+    """
+    return json.dumps({**json.loads(note), CUTOUT: arguments})
+
+
+def note_of_mask(note: str) -> str:
+    """Returns the note of the mask that a picture shows.
+
+    Args:
+        note: The note of a picture, of which `photo_of` knows the photo.
+
+    Returns:
+        What `note_for` returned for it.
+    """
+    return json.dumps({key: value for key, value in json.loads(note).items() if key != CUTOUT})
 
 
 def photo_of(note: str) -> str | None:

@@ -117,7 +117,6 @@ def predict(
         "tile": tile,
         "scales": scales,
     }
-    settings |= {name: _named(value) for name, value in cutout_settings.items()}
     kinds = ("overlay",) * overlay + ("cutout",) * cutout + ("mask",)
     try:
         with OutputFolder(out, loaded.info, settings, kinds, cutout_settings) as folder:
@@ -141,13 +140,6 @@ def _check_sizes(image_size: tuple[int, int] | None, tile: int | None) -> None:
             f"{image_size[0]}x{image_size[1]}.",
             param_hint="--tile",
         )
-
-
-def _named(value: Any) -> Any:
-    """Returns what stands for an argument in the notes of files: for a photo, its digest."""
-    from hashlib import sha256
-
-    return sha256(value).hexdigest() if hasattr(value, "tobytes") else value
 
 
 def _check_applies(inputs: Inputs, overlay: bool, cutout: bool, json: Path | None) -> None:

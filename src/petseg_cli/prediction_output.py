@@ -9,7 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from petseg_cli.output_notes import KEY, is_whole, note_for, photo_of, read_note
+from petseg_cli.output_notes import (
+    KEY,
+    is_whole,
+    note_for,
+    note_of_cutout,
+    note_of_mask,
+    photo_of,
+    read_note,
+)
 from petseg_cli.streams import printable
 
 if TYPE_CHECKING:
@@ -57,7 +65,7 @@ class OutputFolder:
     Args:
         folder: The folder. It is made when the context is entered.
         info: The record of the model.
-        settings: The model and the options that determine the results.
+        settings: The model and the options that determine the masks.
         kinds: What to write for each photo, of "overlay", "cutout" and "mask".
         cutout: Arguments of `petseg.cutout`.
     """
@@ -75,6 +83,7 @@ class OutputFolder:
         self._settings = settings
         self._kinds = kinds
         self._cutout = cutout
+        self._cutout_note = {name: _named(value) for name, value in cutout.items()}
         self._real_folder = folder.resolve()
         self._taken: dict[tuple[bool, str], str] = {}
         self._numbers = count()
@@ -125,11 +134,16 @@ class OutputFolder:
 
     def is_done(self, item: Item) -> bool:
         """Returns whether all files of a photo or video are there, whole, and made in this way."""
-        files = self.files(item).values()
         try:
-            return all(read_note(file) == item.note and is_whole(file) for file in files)
+            return all(
+                read_note(file) == self._note(item, kind) and is_whole(file)
+                for kind, file in self.files(item).items()
+            )
         except OSError:
             return False
+
+    def _note(self, item: Item, kind: str) -> str:
+        return note_of_cutout(item.note, self._cutout_note) if kind == "cutout" else item.note
 
     def shares(self, item: Item) -> dict[str, float]:
         """Returns the share of each class in the mask of a photo that is done."""
@@ -157,10 +171,9 @@ class OutputFolder:
 
         from petseg_runtime.image_io import turn
 
-        entries = PngInfo()
-        entries.add_text(KEY, item.note)
-
         def write(kind: str, part: Path) -> None:
+            entries = PngInfo()
+            entries.add_text(KEY, self._note(item, kind))
             with part.open("wb") as file:
                 picture = self._picture(kind, item.path, mask)
                 level = MASK_COMPRESSION if kind == "mask" else PHOTO_COMPRESSION
@@ -222,7 +235,7 @@ class OutputFolder:
             if kind in self._kinds or not os.path.lexists(file):
                 continue
             note = read_note(file)
-            if note and note != item.note and photo_of(note) == item.identity:
+            if note and photo_of(note) == item.identity and note_of_mask(note) != item.note:
                 file.unlink()
 
     def _picture(self, kind: str, photo: Path, mask: "np.ndarray") -> "Image.Image":
@@ -277,6 +290,13 @@ class OutputFolder:
                 "it. Rename it, or choose another folder with --out."
             )
         return True
+
+
+def _named(value: Any) -> Any:
+    """Returns what stands for an argument in the note of a cut-out: for a photo, its digest."""
+    from hashlib import sha256
+
+    return sha256(value).hexdigest() if hasattr(value, "tobytes") else value
 
 
 def class_shares(mask: "np.ndarray", class_names: tuple[str, ...]) -> dict[str, float]:

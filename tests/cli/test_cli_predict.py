@@ -319,6 +319,17 @@ def test_the_mask_cuts_out_the_pet(predict, photos, tmp_path):
     np.testing.assert_array_equal(cutout[..., :3], pixels(photos / "a.png"))
 
 
+def test_a_run_without_cutouts_keeps_those_of_before(predict, photos, tmp_path):
+    out = tmp_path / "masks"
+    assert predict(photos / "a.png", "--out", out, "--cutout", "--crop")[0] == 0
+    before = times(out)
+    assert "Already" in predict(photos / "a.png", "--out", out)[1]
+    assert "Already" in predict(photos / "a.png", "--out", out, "--cutout", "--crop")[1]
+    assert times(out) == before
+    assert "Already" not in predict(photos / "a.png", "--out", out, "--tta")[1]
+    assert "a_cutout.png" not in times(out)  # it shows another mask
+
+
 def test_a_cutout_may_be_shown_before_something(predict, photos, tmp_path):
     out = tmp_path / "masks"
     arguments = (photos / "a.png", "--out", out, "--cutout", "--edges", "hard", "--no-overlay")
