@@ -43,12 +43,15 @@ class Artifact:
         input_size: (height, width) of the input, None for a side of any length.
         num_classes: Size of the output's last axis, or None where it is not known.
         record: JSON text of the model record, or None where the file has none.
+        one_core: Opens the model once more, for calls of `run` from several threads at once, each
+            of which takes one core. None in formats that cannot be called so.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     input_size: tuple[int | None, int | None]
     num_classes: int | None
     record: str | None
+    one_core: Callable[[], Callable[[np.ndarray], np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,10 @@ def _num_classes(shape: Any) -> int | None:
     return _dimension(shape[3]) if len(shape) == 4 else None
 
 
-def _onnx_session(path: Path, weights: Mapping[str, np.ndarray]) -> Any:
+def _onnx_session(path: Path, weights: Mapping[str, np.ndarray], threads: int | None = None) -> Any:
     onnxruntime = _import("onnxruntime", "onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
+    options.intra_op_num_threads = threads or usable_cores()
     options.log_severity_level = 3
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
     options.add_external_initializers(list(weights), values)
@@ -122,23 +125,27 @@ def _onnx_session(path: Path, weights: Mapping[str, np.ndarray]) -> Any:
     )
 
 
-def open_onnx(path: Path, weights: Mapping[str, np.ndarray] | None = None) -> Artifact:
+def open_onnx(
+    path: Path, weights: Mapping[str, np.ndarray] | None = None, threads: int | None = None
+) -> Artifact:
     """Opens an ONNX file in ONNX Runtime.
 
     Args:
         path: The file.
         weights: The weights that the file does not hold, float32, by name, if any.
+        threads: Number of threads for one call. By default one for each core.
 
     Returns:
         The opened model.
     """
-    session = _onnx_session(path, weights or {})
+    session = _onnx_session(path, weights or {}, threads)
     (given,), (result,) = session.get_inputs(), session.get_outputs()
     return Artifact(
         lambda images: session.run(None, {given.name: images})[0],
         _size(given.shape),
         _num_classes(result.shape),
         session.get_modelmeta().custom_metadata_map.get(RECORD_KEY),
+        one_core=lambda: open_onnx(path, threads=1).run,
     )
 
 

@@ -21,13 +21,16 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+) -> Iterator[Result]:
     """Calls a function for each item, a few items ahead, in threads.
 
     Args:
         function: The function. It must release the interpreter lock for the threads to be of use,
             as Pillow does.
         items: The items. They are drawn in the caller's thread.
+        threads: Number of threads. By default one for each core, at most four.
 
     Yields:
         The results, in the order of the items.
@@ -35,7 +38,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     Raises:
         Exception: What the function raises.
     """
-    threads = min(usable_cores(), MOST_THREADS)
+    threads = threads or min(usable_cores(), MOST_THREADS)
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

@@ -7,6 +7,7 @@ Keras, so that Keras and ONNX Runtime read the same file.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +113,13 @@ def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
-def open_pretrained(name: str, folder: Path = FOLDER) -> Artifact:
+def open_pretrained(name: str, folder: Path = FOLDER, threads: int | None = None) -> Artifact:
     """Opens a pretrained model in ONNX Runtime.
 
     Args:
         name: A name of `pretrained_models`.
         folder: Folder of the models. By default the one in the package.
+        threads: Number of threads for one call. By default one for each core.
 
     Returns:
         The opened model.
@@ -127,4 +129,5 @@ def open_pretrained(name: str, folder: Path = FOLDER) -> Artifact:
     """
     arrays = read_arrays(name, folder)
     weights = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
-    return open_onnx(folder / f"{name}.onnx", weights)
+    opened = open_onnx(folder / f"{name}.onnx", weights, threads)
+    return replace(opened, one_core=lambda: open_pretrained(name, folder, threads=1).run)
