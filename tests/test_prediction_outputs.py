@@ -1,5 +1,8 @@
 """Probabilities of pixels, and images that the model sees at several scales."""
 
+import threading
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 from petseg import ModelInfo, predict
 from petseg.data import draw_pet
 from petseg_runtime import Runtime
+from petseg_runtime.parallel import usable_cores
 from petseg_runtime.predictor import Predictor
 from petseg_runtime.resizing import resize
 
@@ -96,6 +100,142 @@ def test_one_batch_holds_all_images_of_a_shape():
     photos = np.zeros((3, 50, 70, 3), np.uint8)
     predictor(model, scales=(1, 2))(photos)
     assert shapes == [(3, 64, 64, 3), (3, 128, 128, 3)]
+
+
+def dark_is_background(images):
+    """Class 0 is the background, class 1 what is bright; the larger image is surer."""
+    bright = images[..., :1] > 127
+    certainty = images.shape[1] / 64
+    return np.where(bright, [0, certainty, -9], [certainty, 0, -9]).astype(np.float32)
+
+
+def bright_square(side):
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:side, :side] = 255
+    return photo
+
+
+PETS = ModelInfo(("background", "pet", "border"), image_size=(64, 64), closer_look_below=0.25)
+
+
+def test_only_images_with_little_foreground_are_looked_at_again():
+    seen = []
+
+    def model(images):
+        seen.append(images.shape[:3])
+        return dark_is_background(images)
+
+    photos = np.stack([bright_square(side) for side in (30, 60, 0)])  # 22 %, 88 % and nothing
+    predicts = Predictor(model, PETS, (None, None), output="probabilities")
+    found = predicts(photos)
+    assert seen == [(3, 64, 64), (2, 96, 96)]
+    once, twice = (softmax(np.array([0, c, -9.0])) for c in (1, 1.5))
+    np.testing.assert_allclose(found[0, 0, 0], (once + twice) / 2, atol=1e-5)
+    np.testing.assert_allclose(found[1, 0, 0], once, atol=1e-5)
+    seen.clear()
+    Predictor(model, PETS, (None, None), scales=(1,))(photos)
+    assert seen == [(3, 64, 64)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "input_size"),
+    [
+        ({"closer_look_below": 0.0}, {}, (None, None)),
+        ({"class_names": ("pet", "sky", "border")}, {}, (None, None)),
+        ({}, {}, (64, 64)),
+        ({}, {"tile": 64}, (None, None)),
+        ({}, {"scales": (1.0,)}, (None, None)),
+    ],
+)
+def test_no_image_is_looked_at_again_where(changes, options, input_size):
+    sizes = set()
+
+    def model(images):
+        sizes.add(images.shape[1:3])
+        return dark_is_background(images)
+
+    Predictor(model, PETS.replace(**changes), input_size, **options)(bright_square(10))
+    assert sizes == {(64, 64)}
+
+
+def test_classes_are_not_looked_at_again():
+    def model(images):
+        return np.zeros(images.shape[:3], np.int32)
+
+    mask = Predictor(model, PETS.replace(argmax=True), (None, None))(bright_square(10))
+    assert mask.shape == (64, 64)
+
+
+def test_the_default_model_looks_closer_at_small_animals():
+    runtime = Runtime.pretrained()
+    assert 0 < runtime.info.closer_look_below < 0.5
+    large = draw_pet(3)[0]
+    small = np.full((4 * large.shape[0], 4 * large.shape[1], 3), 200, np.uint8)
+    small[: large.shape[0], : large.shape[1]] = large
+    once = [runtime.predict(photo, scales=(1,)) for photo in (large, small)]
+    both = [runtime.predict(photo) for photo in (large, small)]
+    assert (once[0] == both[0]).all()
+    assert (once[1] != both[1]).any()
+    assert (both[1] == runtime.predict(small, scales=(1, 1.5))).all()
+
+
+def test_many_images_are_predicted_on_one_core_each(tmp_path):
+    runtime = Runtime.pretrained()
+    photos = [draw_pet(seed)[0][: 60 + 3 * seed] for seed in range(12)]
+    paths = []
+    for number, photo in enumerate(photos):
+        paths.append(tmp_path / f"{number:02}.png")
+        Image.fromarray(photo).save(paths[-1])
+    paths.insert(7, tmp_path / "missing.png")
+    alone = [runtime.predict(photo) for photo in photos]
+    found = list(runtime.predict(paths))
+    assert [each.path for each in found] == paths
+    assert isinstance(found.pop(7).error, FileNotFoundError)
+    for each, mask in zip(found, alone, strict=True):
+        # The sums of floats may have another order.
+        assert (each.mask == mask).mean() > 0.999
+
+
+def test_many_images_are_predicted_at_the_same_time():
+    lock, running, most = threading.Lock(), 0, 0
+
+    def model(images):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+        return images
+
+    photos = np.stack([NOISE] * 16)
+    predictor(model, one_core=lambda: model)(photos)
+    assert most == usable_cores()
+    most = 0
+    predictor(model, one_core=lambda: model)(photos[:4])
+    assert most == 1
+
+
+def test_frames_are_averaged_over_time():
+    """A class that flickers in every other frame."""
+    frames = [bright_square(30), bright_square(0)] * 6
+    predicts = Predictor(dark_is_background, PETS.replace(closer_look_below=0.0), (None, None))
+    alone = [mask[0, 0] for mask in predicts.frames(frames, kept=0)]
+    assert alone == [mask[0, 0] for mask in predicts.masks(frames)] == [1, 0] * 6
+    smooth = [mask[0, 0] for mask in predicts.frames([bright_square(30), *frames], kept=0.7)]
+    assert smooth[:4] == [1, 1, 1, 1]
+    # What goes away for good is gone after a few frames.
+    gone = [mask[0, 0] for mask in predicts.frames([bright_square(30), *[bright_square(0)] * 6])]
+    assert gone[0] == 1
+    assert gone[-1] == 0
+
+
+def test_frames_of_another_size_in_between():
+    frames = [bright_square(30), np.zeros((40, 50, 3), np.uint8), bright_square(30)]
+    info = PETS.replace(image_size=None)
+    found = list(Predictor(dark_is_background, info, (None, None)).frames(frames))
+    assert [mask.shape for mask in found] == [(64, 64), (40, 50), (64, 64)]
 
 
 def test_no_scale_makes_an_image_too_small():

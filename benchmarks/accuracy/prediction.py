@@ -41,15 +41,16 @@ def prediction_settings(trained: tuple[int, int]) -> dict[str, dict[str, Any]]:
     """
     larger = round(1.5 * trained[0]), round(1.5 * trained[1])
     settings: list[dict[str, Any]] = [
+        {"scales": (1,)},
         {},
-        {"tta": True},
-        {"image_size": larger},
-        {"tile": trained[0]},
         *({"scales": scales} for scales in ((1, 1.5), (1, 2), (0.75, 1.5), (1, 1.5, 2))),
+        {"scales": (1,), "tta": True},
         {"scales": (1, 1.5), "tta": True},
+        {"scales": (1,), "image_size": larger},
+        {"tile": trained[0]},
     ]
     return {
-        ", ".join(f"{name}={value}" for name, value in options.items()) or "the defaults": options
+        ", ".join(f"{name}={value}" for name, value in options.items()) or "the default": options
         for options in settings
     }
 

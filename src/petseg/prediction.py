@@ -9,7 +9,7 @@ import numpy as np
 
 from petseg.model_records import model_info
 from petseg_runtime import Prediction, Runtime
-from petseg_runtime.predictor import Predictor
+from petseg_runtime.predictor import AUTO, Predictor
 
 
 @overload
@@ -20,7 +20,7 @@ def predict(  # type: ignore[overload-overlap] # a str is a sequence of str
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = AUTO,
     output: str = "mask",
 ) -> np.ndarray: ...
 
@@ -33,7 +33,7 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = AUTO,
     output: str = "mask",
 ) -> Iterator[Prediction]: ...
 
@@ -46,7 +46,7 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = AUTO,
     output: str = "mask",
 ) -> Iterator[np.ndarray]: ...
 
@@ -58,7 +58,7 @@ def predict(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = AUTO,
     output: str = "mask",
 ) -> Any:
     """Predicts the class of each pixel of one or many images, at the images' own size.
@@ -85,7 +85,9 @@ def predict(
             (or at `image_size`). Tiles overlap by half and are weighted down towards their edges.
         scales: Factors of the size at which the model sees an image: it sees it once at each, and
             the probabilities are averaged. `(1, 1.5)` finds smaller objects, in about three times
-            the time.
+            the time. "auto" does so for images with little foreground, where the record of the
+            model says that this pays (`ModelInfo.closer_look_below`), as that of the pretrained
+            models does; it is 1 otherwise.
         output: "mask" for the class of each pixel, or "probabilities" for the probability of each
             class in each pixel, calibrated by `ModelInfo.temperature`. The greatest of a pixel is
             the confidence in its class.
@@ -116,7 +118,7 @@ def predictor(
     image_size: tuple[int, int] | None = None,
     tta: bool = False,
     tile: int | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | str = AUTO,
     output: str = "mask",
 ) -> Predictor:
     """Builds the object that `predict` calls.
@@ -128,7 +130,7 @@ def predictor(
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels, at least 32, of tiles in which the model sees an image at its own
             size, or None.
-        scales: Factors of the size at which the model sees an image.
+        scales: Factors of the size at which the model sees an image, or "auto".
         output: "mask" or "probabilities".
 
     Returns:

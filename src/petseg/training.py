@@ -281,8 +281,8 @@ class Plan:
         image_size = tuple(self.train.element_spec[0].shape[1:3])
         if None not in image_size:
             update_info(self.model, image_size=image_size)
-        # The trained weights are the user's own, and need a temperature of their own.
-        update_info(self.model, licence=None, temperature=1.0)
+        # The trained weights are the user's own: nothing was measured of them.
+        update_info(self.model, licence=None, temperature=1.0, closer_look_below=0.0)
         waiting = [stage for stage in self.stages if not run.is_ended(stage.name, stage.epochs)]
         if waiting and run.epoch:
             run.restore(self.model, optimizer=False)

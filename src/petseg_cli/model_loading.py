@@ -65,7 +65,8 @@ class LoadedModel:
         image_size: tuple[int, int] | None,
         tta: bool,
         tile: int | None,
-        scales: tuple[float, ...],
+        scales: tuple[float, ...] | str,
+        output: str,
     ) -> "Predictor":
         """Makes what predicts photos.
 
@@ -73,7 +74,8 @@ class LoadedModel:
             image_size: (height, width) at which the model sees a photo, or None.
             tta: Whether to average with the mirrored photo.
             tile: Side of the tiles in pixels, or None.
-            scales: Factors of the size at which the model sees a photo.
+            scales: Factors of the size at which the model sees a photo, or "auto".
+            output: "mask" or "probabilities".
 
         Returns:
             The predictor.
@@ -81,10 +83,10 @@ class LoadedModel:
         from petseg_runtime import Runtime
 
         if isinstance(self.model, Runtime):  # without an import of TensorFlow
-            return self.model.predictor(image_size, tta, tile, scales)
+            return self.model.predictor(image_size, tta, tile, scales, output)
         from petseg.prediction import predictor
 
-        return predictor(self.model, image_size, tta, tile, scales)
+        return predictor(self.model, image_size, tta, tile, scales, output)
 
     def size_for(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         """Decides on the size of the images to give to the model.

@@ -67,6 +67,21 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,1,2.5.") from None
 
 
+def parse_scales(text: str) -> tuple[float, ...] | str:
+    """Reads "auto", or "1,1.5" as numbers.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        The numbers, or "auto".
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
+    return text if text == "auto" else parse_numbers(text)
+
+
 # The type is `Any` where the parser decides on it.
 Data = Annotated[
     str,

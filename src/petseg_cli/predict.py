@@ -25,7 +25,7 @@ from petseg_cli.model_loading import (
     find_model,
     load_model,
 )
-from petseg_cli.options import ModelImageSize, check_json_path, parse_numbers
+from petseg_cli.options import ModelImageSize, check_json_path, parse_scales
 from petseg_cli.prediction_inputs import Inputs, find_inputs
 from petseg_cli.prediction_output import Item, OutputFolder, class_shares
 from petseg_cli.streams import printable, warn
@@ -49,6 +49,14 @@ def predict(
     edges: EdgesOption = None,
     background: BackgroundOption = None,
     crop: CropOption = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Write the probability of the predicted class of each pixel, as grey values "
+            "from 0 to 255.",
+        ),
+    ] = False,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -64,11 +72,12 @@ def predict(
     scales: Annotated[
         Any,
         typer.Option(
-            parser=parse_numbers,
+            parser=parse_scales,
             metavar="A,B,...",
-            help="See each photo at several scales, such as 1,1.5, which finds smaller objects.",
+            help="Scales at which the model sees each photo, such as 1,1.5. By default 1, and 1.5 "
+            "as well for photos with small objects if this pays for the model.",
         ),
-    ] = None,
+    ] = "auto",
     tile: Annotated[
         int | None,
         typer.Option(
@@ -92,7 +101,15 @@ def predict(
     # Large photos are read in bounded memory, up to twice Pillow's limit.
     warnings.filterwarnings("ignore", message=".*decompression bomb", module="PIL")
     inputs = find_inputs(paths)
-    _check_applies(inputs, overlay, cutout, json)
+    _check_applies(
+        inputs,
+        {
+            "--no-overlay": not overlay,
+            "--cutout": cutout,
+            "--confidence": confidence,
+            "--json": json is not None,
+        },
+    )
     cutout_settings = cutout_arguments(cutout, edges, background, crop)
     run = _Run()
     for path, problem in inputs.problems.items():
@@ -108,8 +125,8 @@ def predict(
             f"--cutout needs a class called background. {loaded.name} has the classes "
             f"{', '.join(loaded.info.class_names)}."
         )
-    scales = scales or (1.0,)
-    predictor = _predictor(loaded, image_size, tta, tile, scales)
+    output = "probabilities" if confidence else "mask"
+    predictor = _predictor(loaded, image_size, tta, tile, scales, output)
     settings = {
         "model": loaded.digest,
         "image_size": image_size,
@@ -117,7 +134,8 @@ def predict(
         "tile": tile,
         "scales": scales,
     }
-    kinds = ("overlay",) * overlay + ("cutout",) * cutout + ("mask",)
+    wanted = {"overlay": overlay, "cutout": cutout, "confidence": confidence, "mask": True}
+    kinds = tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
     try:
         with OutputFolder(out, loaded.info, settings, kinds, cutout_settings) as folder:
             run.photos(inputs.photos, folder, predictor, loaded)
@@ -142,13 +160,10 @@ def _check_sizes(image_size: tuple[int, int] | None, tile: int | None) -> None:
         )
 
 
-def _check_applies(inputs: Inputs, overlay: bool, cutout: bool, json: Path | None) -> None:
+def _check_applies(inputs: Inputs, given: dict[str, bool]) -> None:
     """Refuses options about photos where there are only videos."""
-    if inputs.photos or not inputs.videos:
-        return
-    given = {"--no-overlay": not overlay, "--cutout": cutout, "--json": json is not None}
     wrong = [name for name, is_given in given.items() if is_given]
-    if wrong:
+    if wrong and inputs.videos and not inputs.photos:
         raise typer.BadParameter(
             "It is for photos. A video gives an overlay only.", param_hint=", ".join(wrong)
         )
@@ -159,13 +174,14 @@ def _predictor(
     image_size: tuple[int, int] | None,
     tta: bool,
     tile: int | None,
-    scales: tuple[float, ...],
+    scales: tuple[float, ...] | str,
+    output: str,
 ) -> "Predictor":
     if image_size is not None and tile is None:
         loaded.size_for(image_size)
     if loaded.info.image_size is None and loaded.fixed_size is None and not (image_size or tile):
         loaded.warn_of_unknown_size("photos are scaled to a shorter side of 224 pixels")
-    return loaded.predictor(image_size, tta, tile, scales)
+    return loaded.predictor(image_size, tta, tile, scales, output)
 
 
 @dataclass
@@ -205,10 +221,10 @@ class _Run:
             try:
                 if found.error is not None:
                     raise found.error
-                assert found.mask is not None
-                files = folder.write_photo(item, found.mask)
+                files = folder.write_photo(item, found)
             except (OSError, ValueError) as error:
                 return error
+            assert found.mask is not None
             return files, class_shares(found.mask, loaded.info.class_names)
 
         with _progress("photos", redrawn=len(missing) > 1) as (say, advance):

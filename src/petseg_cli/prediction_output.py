@@ -1,6 +1,7 @@
 """What `petseg predict` writes for each photo and video, and under which name."""
 
 import os
+import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from petseg_runtime import ModelInfo
+    from petseg_runtime import ModelInfo, Prediction
 
-PHOTO_FILES = {"overlay": "_overlay.png", "cutout": "_cutout.png", "mask": "_mask.png"}
+PHOTO_FILES = {
+    "overlay": "_overlay.png",
+    "cutout": "_cutout.png",
+    "confidence": "_confidence.png",
+    "mask": "_mask.png",
+}
 VIDEO_FILES = {"overlay": "_overlay.mp4"}
 STRIP_ROWS = 1024
 
-# Of 9. Photos become 4 % larger than by Pillow's default of 6, in a quarter of the time.
-PHOTO_COMPRESSION = 1
-MASK_COMPRESSION = 6
+# Photos become 2 % larger than by Pillow's default, in a quarter of the time.
+PHOTO_COMPRESSION = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+MASK_COMPRESSION = {"compress_level": 6}
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class OutputFolder:
         folder: The folder. It is made when the context is entered.
         info: The record of the model.
         settings: The model and the options that determine the masks.
-        kinds: What to write for each photo, of "overlay", "cutout" and "mask".
+        kinds: What to write for each photo, of "overlay", "cutout", "confidence" and "mask".
         cutout: Arguments of `petseg.cutout`.
     """
 
@@ -153,12 +159,12 @@ class OutputFolder:
         with Image.open(self.files(item)["mask"]) as mask:
             return class_shares(np.asarray(mask), self._info.class_names)
 
-    def write_photo(self, item: Item, mask: "np.ndarray") -> list[Path]:
+    def write_photo(self, item: Item, found: "Prediction") -> list[Path]:
         """Writes the files of a photo.
 
         Args:
             item: The photo.
-            mask: Its mask.
+            found: Its mask, and its probabilities where the confidence is to be written.
 
         Returns:
             The files, the mask first.
@@ -171,13 +177,16 @@ class OutputFolder:
 
         from petseg_runtime.image_io import turn
 
+        mask = found.mask
+        assert mask is not None
+
         def write(kind: str, part: Path) -> None:
             entries = PngInfo()
             entries.add_text(KEY, self._note(item, kind))
             with part.open("wb") as file:
-                picture = self._picture(kind, item.path, mask)
-                level = MASK_COMPRESSION if kind == "mask" else PHOTO_COMPRESSION
-                picture.save(file, "PNG", pnginfo=entries, compress_level=level)
+                picture = self._picture(kind, found)
+                compression = MASK_COMPRESSION if kind == "mask" else PHOTO_COMPRESSION
+                picture.save(file, "PNG", pnginfo=entries, **compression)
                 os.fsync(file.fileno())
 
         with turn(mask.shape):
@@ -238,14 +247,21 @@ class OutputFolder:
             if note and photo_of(note) == item.identity and note_of_mask(note) != item.note:
                 file.unlink()
 
-    def _picture(self, kind: str, photo: Path, mask: "np.ndarray") -> "Image.Image":
+    def _picture(self, kind: str, found: "Prediction") -> "Image.Image":
         # The photo is read for each picture and not kept: a large one takes much memory.
+        import numpy as np
         from PIL import Image
 
         from petseg_runtime import cutout, overlay
         from petseg_runtime.image_io import read_image
 
         names, ignored = self._info.class_names, self._info.ignore_class
+        photo, mask = found.path, found.mask
+        assert mask is not None
+        if kind == "confidence":
+            assert found.probabilities is not None
+            confidence = found.probabilities.max(axis=-1)
+            return Image.fromarray(np.rint(255 * confidence).astype(np.uint8))
         if kind == "overlay":
             return Image.fromarray(
                 overlay(

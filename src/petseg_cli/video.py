@@ -1,6 +1,7 @@
 """Videos with the masks of their frames laid over."""
 
 from collections.abc import Callable, Iterator
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,6 @@ if TYPE_CHECKING:
 
     from petseg_runtime import ModelInfo
     from petseg_runtime.predictor import Predictor
-
-# Frames are predicted together up to this number, and up to this number of pixels.
-FRAMES_AT_ONCE = 32
-PIXELS_AT_ONCE = 2**26
 
 BIT_RATE = 192_000  # of sound
 
@@ -34,7 +31,8 @@ def write_overlaid(
 ) -> None:
     """Writes an MP4 (H.264 and AAC) of a video with the mask of each frame laid over it.
 
-    Frames keep their times, and the first sound track is kept.
+    Masks are averaged over frames, so that they do not flicker. Frames keep their times, and the
+    first sound track is kept.
 
     Args:
         path: The video.
@@ -91,23 +89,24 @@ def _copy(
     stream.codec_context.time_base = video.time_base  # frames need not come at one rate
     sound = _Sound(source, written)
     end: Any = None
-    for frames in _groups(_frames(path, source, video, sound)):
-        masks = predictor.masks(pixels for _, pixels in frames)
-        for (frame, pixels), mask in zip(frames, masks, strict=True):
-            if not stream.codec_context.is_open:
-                stream.height, stream.width = mask.shape
-            laid_over = overlay(
-                pixels,
-                mask,
-                class_names=info.class_names,
-                ignore_class=info.ignore_class,
-                legend=True,
-            )
-            new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")
-            new.pts, new.time_base = frame.pts, frame.time_base
-            written.mux(stream.encode(new))
-            end = frame.pts
-            on_frame(video.frames or None)
+    # The frames that are read ahead are kept as they are stored, which takes half the memory.
+    shown, seen = tee(_frames(path, source, video, sound))
+    masks = predictor.frames(_pixels(path, frame) for frame in seen)
+    for frame, mask in zip(shown, masks, strict=True):
+        if not stream.codec_context.is_open:
+            stream.height, stream.width = mask.shape
+        laid_over = overlay(
+            _pixels(path, frame),
+            mask,
+            class_names=info.class_names,
+            ignore_class=info.ignore_class,
+            legend=True,
+        )
+        new = av.VideoFrame.from_ndarray(laid_over, format="rgb24")
+        new.pts, new.time_base = frame.pts, frame.time_base
+        written.mux(stream.encode(new))
+        end = frame.pts
+        on_frame(video.frames or None)
     if not stream.codec_context.is_open:
         raise _unreadable(path, "it has no pictures.")
     if end is not None and _is_cut_off(source, video, end):
@@ -143,26 +142,29 @@ class _Sound:
             self._written.mux(self._copy.encode())
 
 
-def _frames(
-    path: Path, source: Any, video: Any, sound: _Sound
-) -> Iterator[tuple[Any, "np.ndarray"]]:
-    """Yields each frame and its pixels, upright, with even sides as H.264 wants them."""
+def _frames(path: Path, source: Any, video: Any, sound: _Sound) -> Iterator[Any]:
+    """Yields the frames, and copies the sound between them."""
     import av
-    import numpy as np
 
     try:
         for packet in source.demux(video, *sound.streams):
             if packet.stream.type == "audio":
                 sound.add(packet)
-                continue
-            for frame in packet.decode():
-                pixels = _upright(frame.to_ndarray(format="rgb24"), frame)
-                height, width = (side - side % 2 for side in pixels.shape[:2])
-                if not height or not width:
-                    raise _unreadable(path, "its frames are one pixel wide or high.")
-                yield frame, np.ascontiguousarray(pixels[:height, :width])
+            else:
+                yield from packet.decode()
     except av.error.FFmpegError as error:
         raise _unreadable(path, _reason(error)) from error
+
+
+def _pixels(path: Path, frame: Any) -> "np.ndarray":
+    """Returns the pixels of a frame, upright, with even sides as H.264 wants them."""
+    import numpy as np
+
+    pixels = _upright(frame.to_ndarray(format="rgb24"), frame)
+    height, width = (side - side % 2 for side in pixels.shape[:2])
+    if not height or not width:
+        raise _unreadable(path, "its frames are one pixel wide or high.")
+    return np.ascontiguousarray(pixels[:height, :width])
 
 
 def _upright(pixels: "np.ndarray", frame: Any) -> "np.ndarray":
@@ -178,19 +180,6 @@ def _upright(pixels: "np.ndarray", frame: Any) -> "np.ndarray":
         pixels = pixels.swapaxes(0, 1)
         a, d = c, b
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-def _groups(frames: Iterator[tuple[Any, "np.ndarray"]]) -> Iterator[list[tuple[Any, "np.ndarray"]]]:
-    """Gathers frames to predict together: as many as fit the memory."""
-    group: list[tuple[Any, np.ndarray]] = []
-    for frame, pixels in frames:
-        group.append((frame, pixels))
-        most = max(1, PIXELS_AT_ONCE // (pixels.shape[0] * pixels.shape[1]))
-        if len(group) >= min(FRAMES_AT_ONCE, most):
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _is_cut_off(source: Any, video: Any, end: int) -> bool:

@@ -1,9 +1,9 @@
 """Images of any size to masks of the same size, for any model that returns logits."""
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,16 @@ import numpy as np
 from petseg_runtime import validation
 from petseg_runtime.image_io import checked_pixels, find_images, read_image
 from petseg_runtime.model_info import ModelInfo
-from petseg_runtime.parallel import in_order
-from petseg_runtime.resizing import mean_of_probabilities, resize, to_mask, to_probabilities
+from petseg_runtime.parallel import in_order, usable_cores
+from petseg_runtime.resizing import (
+    log,
+    mean_of_probabilities,
+    resize,
+    softmax,
+    to_mask,
+    to_probabilities,
+)
+from petseg_runtime.tiles import logits_in_bands
 
 # Smallest side of an image that a model takes.
 MIN_SIZE = 32
@@ -24,9 +32,22 @@ SHORTER_SIDE = 224
 SIZE_STEP = 32
 LONGEST_SIDE = 8 * SHORTER_SIDE  # bounds the memory for images much longer than wide
 
-# Images are read ahead up to this number, and up to this number of pixels as the model sees them.
+# Images are predicted together up to this number, and up to this number of pixels as the model sees
+# them.
 IMAGES_AT_ONCE = 32
 PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
+
+# From this number on, images are predicted on one core each where the model can: opening it once
+# more takes as long as a few images.
+MANY_IMAGES = 8
+
+# Weight of the frames before in the mask of a video's frame. See docs/results/flicker.json.
+KEPT = 0.6
+
+# The scales of `scales="auto"`: the second look, at small objects, is for images in which the first
+# found little. See docs/results/closer_look.json.
+AUTO = "auto"
+CLOSER_SCALE = 1.5
 
 # Bound on the memory for one large image: bytes of the logits that may be held.
 MOST_LOGIT_BYTES = 2**31
@@ -43,8 +64,8 @@ class Prediction:
         mask: Class of each pixel, uint8 `(H, W)` (uint16 for more than 256 classes), or None where
             the file could not be read.
         error: What is wrong with the file, or None.
-        probabilities: Probability of each class, float32 `(H, W, num_classes)`, where they were
-            asked for.
+        logits: Logits `(h, w, num_classes)` of any resolution, calibrated, where probabilities were
+            asked for. They need less memory than the probabilities.
 
     Example:
         >>> for found in petseg.predict(model, ["photos"]):
@@ -54,7 +75,17 @@ class Prediction:
     path: Path
     mask: np.ndarray | None = None
     error: Exception | None = None
-    probabilities: np.ndarray | None = None
+    logits: np.ndarray | None = None
+
+    @property
+    def probabilities(self) -> np.ndarray | None:
+        """Probability of each class, float32 `(H, W, num_classes)`, where they were asked for."""
+        if self.logits is None or self.mask is None:
+            return None
+        return to_probabilities(self.logits, self.mask.shape)
+
+
+Model = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,20 +101,24 @@ class Predictor:
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels of the tiles in which the model sees an image at its own size.
         scales: Factors of the size at which the model sees an image, once at each; the
-            probabilities are averaged.
+            probabilities are averaged. "auto" is 1, and 1.5 as well where the model's record says
+            that this pays.
         output: "mask" or "probabilities".
         images_at_once: Number of images of the same size that the model gets at once.
+        one_core: Opens the model for calls from several threads at once, each of which takes one
+            core. None for a model that cannot be called so.
     """
 
-    model: Callable[[np.ndarray], np.ndarray]
+    model: Model
     info: ModelInfo
     input_size: tuple[int | None, int | None]
     image_size: tuple[int, int] | None = None
     tta: bool = False
     tile: int | None = None
-    scales: Sequence[float] = (1.0,)
+    scales: Sequence[float] | str = AUTO
     output: str = MASK
     images_at_once: int = IMAGES_AT_ONCE
+    one_core: Callable[[], Model] | None = None
 
     def __post_init__(self) -> None:
         if self.tile is not None:
@@ -105,7 +140,9 @@ class Predictor:
             )
 
     def _check_scales(self) -> None:
-        scales = validation.positive_numbers("scales", self.scales)
+        if isinstance(self.scales, str) and self.scales == AUTO:
+            return
+        scales = validation.positive_numbers("scales", self.scales, or_text=AUTO)
         object.__setattr__(self, "scales", scales)
         if not self._at_several_scales:
             return
@@ -122,7 +159,19 @@ class Predictor:
 
     @property
     def _at_several_scales(self) -> bool:
-        return tuple(self.scales) != (1.0,)
+        return tuple(self.scales) != (1.0,) and self.scales != AUTO
+
+    @property
+    def _looks_closer(self) -> bool:
+        """Whether some images get a second look."""
+        return (
+            self.scales == AUTO
+            and self.info.closer_look_below > 0
+            and self.info.background is not None
+            and not self.info.argmax
+            and self.tile is None
+            and self.input_size == (None, None)
+        )
 
     def _check_fits(self, name: str, size: tuple[int, int]) -> None:
         if any(own not in (None, given) for own, given in zip(self.input_size, size, strict=True)):
@@ -191,8 +240,9 @@ class Predictor:
         Yields:
             A record for each file, with its mask or with what is wrong with it.
         """
-        for waiting in self._groups(in_order(self._read, map(Path, paths))):
-            yield from self._predictions(waiting)
+        for item, found in self._each(in_order(self._read, map(Path, paths)), self._prediction):
+            assert item.path is not None
+            yield found or Prediction(item.path, error=item.error)
 
     def masks(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Predicts images in memory.
@@ -204,8 +254,33 @@ class Predictor:
             The mask `(H, W)` of each image, or its probabilities `(H, W, num_classes)`, in their
             order.
         """
-        for waiting in self._groups(map(self._waiting, images)):
-            yield from self._finished(waiting)
+        for _, result in self._each(map(self._waiting, images), self._result):
+            yield result
+
+    def frames(self, images: Iterable[np.ndarray], kept: float = KEPT) -> Iterator[np.ndarray]:
+        """Predicts the frames of a video.
+
+        Probabilities are averaged over the frames before (an exponential moving average), so that
+        masks do not flicker. Frames in tiles, and classes of a model that was exported with
+        `argmax`, are not averaged.
+
+        Args:
+            images: RGB arrays `(H, W, 3)` in [0, 255].
+            kept: Weight of the mean so far, from 0 to below 1. The frame itself counts the rest.
+
+        Yields:
+            The mask of each frame.
+        """
+        if self.tile is not None or self.info.argmax:
+            yield from self.masks(images)
+            return
+        mean: np.ndarray | None = None
+        for item, output in self._each(map(self._waiting, images), lambda _, output: output):
+            found = softmax(output)
+            if mean is not None:
+                found = kept * resize(mean, found.shape[:2]) + (1 - kept) * found
+            mean = found
+            yield self._result(item, log(mean))
 
     def _read(self, path: Path) -> "_Waiting":
         try:
@@ -214,66 +289,115 @@ class Predictor:
             error.__cause__ = error.__context__ = None  # their frames hold the decoded image
             return _Waiting(path, error=error.with_traceback(None))
 
-    def _groups(self, items: Iterable["_Waiting"]) -> Iterator[list["_Waiting"]]:
-        """Gathers images to predict together."""
-        group: list[_Waiting] = []
-        pixels = 0
-        for item in items:
-            group.append(item)
-            pixels += item.pixels
-            if pixels >= PIXELS_AT_ONCE or len(group) >= self.images_at_once:
-                yield group
-                group, pixels = [], 0
-        if group:
-            yield group
-
     def _waiting(self, image: np.ndarray, path: Path | None = None) -> "_Waiting":
         size = image.shape[:2]
         seen_size = self._seen_size(size)
         sizes = [seen_size]
         if self._at_several_scales:
-            sizes = [[max(MIN_SIZE, round(scale * s)) for s in seen_size] for scale in self.scales]
+            sizes = [_at_scale(seen_size, float(scale)) for scale in self.scales]
+        elif self._looks_closer:
+            sizes = [seen_size, _at_scale(seen_size, CLOSER_SCALE)]
         return _Waiting(path, [resize(image, seen) for seen in sizes], size)
 
-    def _predictions(self, waiting: list["_Waiting"]) -> Iterator[Prediction]:
-        masks = self._finished([item for item in waiting if item.error is None])
-        for item in waiting:
-            assert item.path is not None
-            if item.error is not None:
-                yield Prediction(item.path, error=item.error)
-            elif self.output == PROBABILITIES:
-                probabilities = next(masks)
-                mask = probabilities.argmax(axis=-1).astype(self.mask_dtype)
-                yield Prediction(item.path, mask=mask, probabilities=probabilities)
-            else:
-                yield Prediction(item.path, mask=next(masks))
+    def _each(
+        self,
+        items: Iterable["_Waiting"],
+        finish: Callable[["_Waiting", np.ndarray], Any],
+    ) -> Iterator[tuple["_Waiting", Any]]:
+        """Predicts images in order: together, or many on one core each where the model can.
 
-    def _finished(self, waiting: list["_Waiting"]) -> Iterator[np.ndarray]:
-        """Yields the results in order; the model runs once for all images of the same shape."""
-        outputs: dict[tuple[int, int], np.ndarray] = {}
-        if self.tile is None:
-            alike: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-            for index, item in enumerate(waiting):
-                for scale, image in enumerate(item.seen):
-                    alike.setdefault(image.shape, []).append((index, scale))
-            for keys in alike.values():
-                batch = np.stack([waiting[index].seen[scale] for index, scale in keys])
-                outputs |= zip(keys, self._averaged(batch.astype(np.float32)), strict=True)
-        for index, item in enumerate(waiting):
-            if self.tile is not None:
-                result = self._tiled(item.seen[0], item.size, self.tile)
-            else:
-                found = [outputs.pop((index, scale)) for scale in range(len(item.seen))]
-                joined = found[0] if len(found) == 1 else mean_of_probabilities(found)
-                result = self._result(joined, item.size)
+        Args:
+            items: The images.
+            finish: Makes the result of an image of what the model returned for it.
+
+        Yields:
+            Each image with its result, None for one that could not be read.
+        """
+        items = iter(items)
+        most = self.images_at_once if self.one_core is None else MANY_IMAGES
+        groups = _groups(items, most)
+        first = next(groups, [])
+        if self.one_core is not None and len(first) == most and usable_cores() > 1:
+            model = self.one_core()
+            alone = ([item] for item in chain(first, items))
+            done = in_order(lambda one: self._finished(one, model, finish), alone, usable_cores())
+        else:
+            groups = chain(_groups(first, self.images_at_once), groups)
+            done = (self._finished(group, self.model, finish) for group in groups)
+        for pairs in done:
+            yield from pairs
+
+    def _finished(
+        self,
+        items: list["_Waiting"],
+        model: Model,
+        finish: Callable[["_Waiting", np.ndarray], Any],
+    ) -> list[tuple["_Waiting", Any]]:
+        outputs = iter(self._outputs([item for item in items if item.error is None], model))
+        found: list[tuple[_Waiting, Any]] = []
+        for item in items:
             item.seen = []  # they may be large, and the caller may take long
-            yield result
+            found.append((item, None if item.error else finish(item, next(outputs))))
+        return found
 
-    def _result(self, output: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    def _outputs(self, items: list["_Waiting"], model: Model) -> list[np.ndarray]:
+        """Returns what the model says about each image, at the largest scale it was seen at."""
+        if self.tile is not None:
+            return [self._tiled(item, model, self.tile) for item in items]
+        if not self._looks_closer:
+            sizes = [range(len(item.seen)) for item in items]
+            looks = [(index, look) for index, some in enumerate(sizes) for look in some]
+            found = self._seen_by(model, items, looks)
+        else:
+            found = self._seen_by(model, items, [(index, 0) for index in range(len(items))])
+            small = [index for (index, _), output in found.items() if self._is_small(output)]
+            found |= self._seen_by(model, items, [(index, 1) for index in small])
+        outputs = []
+        for index, item in enumerate(items):
+            own = [found[index, look] for look in range(len(item.seen)) if (index, look) in found]
+            outputs.append(own[0] if len(own) == 1 else mean_of_probabilities(own))
+        return outputs
+
+    def _is_small(self, output: np.ndarray) -> bool:
+        """Returns whether so little of an image is foreground that a closer look pays."""
+        foreground = output.argmax(axis=-1) != self.info.background
+        return bool(foreground.mean() < self.info.closer_look_below)
+
+    def _seen_by(
+        self, model: Model, items: list["_Waiting"], looks: list[tuple[int, int]]
+    ) -> dict[tuple[int, int], np.ndarray]:
+        """Runs the model, once for all images of the same shape.
+
+        Args:
+            model: The model.
+            items: The images.
+            looks: Index of an image, and of the scale at which the model is to see it.
+
+        Returns:
+            What the model returned, by look.
+        """
+        alike: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for index, look in looks:
+            alike.setdefault(items[index].seen[look].shape, []).append((index, look))
+        found: dict[tuple[int, int], np.ndarray] = {}
+        for keys in alike.values():
+            batch = np.stack([items[index].seen[look] for index, look in keys])
+            found |= zip(keys, self._averaged(batch.astype(np.float32), model), strict=True)
+        return found
+
+    def _result(self, item: "_Waiting", output: np.ndarray) -> np.ndarray:
         """Turns what the model returned for one image into what the caller gets."""
         if self.output == PROBABILITIES:
-            return to_probabilities(output, size)
-        return to_mask(output, size, self.mask_dtype)
+            return to_probabilities(output, item.size)
+        return self._mask(item, output)
+
+    def _mask(self, item: "_Waiting", output: np.ndarray) -> np.ndarray:
+        return to_mask(output, item.size, self.mask_dtype)
+
+    def _prediction(self, item: "_Waiting", output: np.ndarray) -> Prediction:
+        assert item.path is not None
+        logits = output if self.output == PROBABILITIES else None
+        return Prediction(item.path, self._mask(item, output), logits=logits)
 
     def _seen_size(self, size: Sequence[int]) -> list[int]:
         """Returns the size at which the model sees an image of `size`."""
@@ -297,67 +421,30 @@ class Predictor:
                 f"{num_bytes / 1e9:.1f} GB of logits. Choose a smaller tile or no tile."
             )
 
-    def _averaged(self, images: np.ndarray) -> np.ndarray:
-        outputs = np.asarray(self.model(images))
+    def _averaged(self, images: np.ndarray, model: Model) -> np.ndarray:
+        outputs = np.asarray(model(images))
         if self.tta:
-            mirrored = np.asarray(self.model(np.ascontiguousarray(images[:, :, ::-1])))
+            mirrored = np.asarray(model(np.ascontiguousarray(images[:, :, ::-1])))
             outputs = (outputs + mirrored[:, :, ::-1]) / 2
         check_no_nan(outputs)
         # A mask is the same at any temperature.
-        if self._at_several_scales or self.output == PROBABILITIES:
+        if self._at_several_scales or self._looks_closer or self.output == PROBABILITIES:
             outputs = outputs / np.float32(self.info.temperature)
         return outputs
 
-    def _tiled(self, image: np.ndarray, size: Sequence[int], tile: int) -> np.ndarray:
-        """Predicts an image in tiles.
-
-        Args:
-            image: The image as the model sees it, `(H, W, 3)`.
-            size: (height, width) of the result.
-            tile: Side of the tiles in pixels.
-
-        Returns:
-            The mask or the probabilities.
-        """
-        bands = self._tiled_logits(image, tile)
-        if image.shape[:2] != tuple(size):
-            return self._result(np.concatenate(list(bands)), size)
-        return np.concatenate([self._result(band, band.shape[:2]) for band in bands])
-
-    def _tiled_logits(self, image: np.ndarray, tile: int) -> Iterator[np.ndarray]:
-        """Yields the logits of an image in bands of whole rows, from top to bottom.
-
-        The tiles are squares that overlap by half or more, each weighted down towards its edges.
-        """
-        height, width = image.shape[:2]
-        rise = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1)).astype(np.float32)
-        window = np.outer(rise, rise)[..., np.newaxis]
-        total = np.zeros((tile, width, self.info.num_classes), np.float32)
-        weight = np.zeros((tile, width, 1), np.float32)
-        top = 0  # of the rows that `total` holds
-        for y, x, logits in self._tiles(image, tile):
-            if y > top:  # the tiles come in rows: no later one reaches above this one
-                done = y - top
-                yield total[:done] / weight[:done]
-                for held in (total, weight):
-                    held[:-done] = held[done:].copy()
-                    held[-done:] = 0
-                top = y
-            total[:, x : x + tile] += window * logits
-            weight[:, x : x + tile] += window
-        yield total[: height - top] / weight[: height - top]
-
-    def _tiles(self, image: np.ndarray, tile: int) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Yields the top, the left and the logits of each tile, row by row."""
-        height, width = image.shape[:2]
-        corners = [(y, x) for y in _starts(height, tile) for x in _starts(width, tile)]
-        step = max(1, PIXELS_AT_ONCE // tile**2)
-        for begin in range(0, len(corners), step):
-            some = corners[begin : begin + step]
-            squares = np.stack([image[y : y + tile, x : x + tile] for y, x in some])
-            outputs = self._averaged(squares.astype(np.float32))
-            for (y, x), logits in zip(some, outputs, strict=True):
-                yield y, x, logits
+    def _tiled(self, item: "_Waiting", model: Model, tile: int) -> np.ndarray:
+        """Returns what the model says about an image in tiles: the classes alone, where they do."""
+        (image,) = item.seen
+        bands = logits_in_bands(
+            image,
+            tile,
+            self.info.num_classes,
+            lambda squares: self._averaged(squares, model),
+            at_once=max(1, PIXELS_AT_ONCE // tile**2),
+        )
+        if self.output == PROBABILITIES or image.shape[:2] != tuple(item.size):
+            return np.concatenate(list(bands))
+        return np.concatenate([to_mask(band, band.shape[:2], self.mask_dtype) for band in bands])
 
 
 @dataclass(eq=False)
@@ -426,7 +513,19 @@ def _scaled(size: Sequence[int]) -> list[int]:
     return [min(round(side * scale / SIZE_STEP) * SIZE_STEP, LONGEST_SIDE) for side in size]
 
 
-def _starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin that cover `length`, neighbours overlapping by half or more."""
-    count = 1 + math.ceil((length - tile) / (tile / 2))
-    return [round(start) for start in np.linspace(0, length - tile, count)]
+def _at_scale(size: Sequence[int], scale: float) -> list[int]:
+    return [max(MIN_SIZE, round(scale * side)) for side in size]
+
+
+def _groups(items: Iterable[_Waiting], most: int) -> Iterator[list[_Waiting]]:
+    """Gathers images to predict together, at most `most`."""
+    group: list[_Waiting] = []
+    pixels = 0
+    for item in items:
+        group.append(item)
+        pixels += item.pixels
+        if pixels >= PIXELS_AT_ONCE or len(group) >= most:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group

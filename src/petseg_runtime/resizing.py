@@ -95,7 +95,15 @@ def to_probabilities(logits: np.ndarray, size: Sequence[int]) -> np.ndarray:
     Returns:
         float32 `(height, width, num_classes)`.
     """
-    return softmax(resize(logits, size))
+    height, width = int(size[0]), int(size[1])
+    found = np.empty((height, width, logits.shape[-1]), np.float32)
+    for index in range(logits.shape[-1]):
+        found[..., index] = resize(logits[..., index], (height, width))
+    step = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        found[rows] = softmax(found[rows])
+    return found
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -123,5 +131,17 @@ def mean_of_probabilities(logits: Sequence[np.ndarray]) -> np.ndarray:
         Logits of the largest size whose softmax is the mean of the probabilities.
     """
     size = max((array.shape[:2] for array in logits), key=lambda shape: shape[0] * shape[1])
-    total = sum(to_probabilities(array, size) for array in logits)
-    return np.log(np.maximum(total / len(logits), SMALLEST_PROBABILITY))
+    found = [to_probabilities(array, size) for array in logits]
+    return log(np.mean(found, axis=0))
+
+
+def log(probabilities: np.ndarray) -> np.ndarray:
+    """Turns probabilities into logits whose softmax they are.
+
+    Args:
+        probabilities: `(..., num_classes)`, with a sum of 1 over the last axis.
+
+    Returns:
+        Their logarithms, finite.
+    """
+    return np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))

@@ -11,7 +11,7 @@ from petseg_runtime.formats import Artifact, Format, format_of
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
-from petseg_runtime.predictor import Prediction, Predictor
+from petseg_runtime.predictor import AUTO, Prediction, Predictor
 from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, FOLDER, full_name, open_pretrained
 
 # On a CPU, larger batches are no faster, and make reading and writing wait.
@@ -55,6 +55,7 @@ class Runtime:
         self.info = _info_of(self.path, artifact)
         self.input_size = artifact.input_size
         self._run = artifact.run
+        self._one_core = artifact.one_core
 
     @classmethod
     def pretrained(cls, name: str = DEFAULT_ARCHITECTURE) -> Self:
@@ -112,7 +113,7 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | str = AUTO,
         output: str = "mask",
     ) -> np.ndarray: ...
 
@@ -124,7 +125,7 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | str = AUTO,
         output: str = "mask",
     ) -> Iterator[Prediction]: ...
 
@@ -136,7 +137,7 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | str = AUTO,
         output: str = "mask",
     ) -> Iterator[np.ndarray]: ...
 
@@ -147,7 +148,7 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | str = AUTO,
         output: str = "mask",
     ) -> Any:
         """Predicts the class of each pixel, as `petseg.predict` does.
@@ -157,7 +158,8 @@ class Runtime:
             image_size: (height, width) at which the model sees an image.
             tta: Whether to average with the prediction for the mirrored image.
             tile: Side in pixels of the tiles in which the model sees large images.
-            scales: Factors of the size at which the model sees an image, once at each.
+            scales: Factors of the size at which the model sees an image, once at each. "auto" is 1,
+                and 1.5 as well where that pays.
             output: "mask", or "probabilities" for the probability of each class.
 
         Returns:
@@ -175,7 +177,7 @@ class Runtime:
         image_size: tuple[int, int] | None = None,
         tta: bool = False,
         tile: int | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | str = AUTO,
         output: str = "mask",
     ) -> Predictor:
         """Builds the object that `predict` calls.
@@ -185,7 +187,7 @@ class Runtime:
                 the model's record.
             tta: Whether to average with the prediction for the mirrored image.
             tile: Side in pixels of the tiles in which the model sees large images, or None.
-            scales: Factors of the size at which the model sees an image.
+            scales: Factors of the size at which the model sees an image, or "auto".
             output: "mask" or "probabilities".
 
         Returns:
@@ -204,6 +206,7 @@ class Runtime:
             scales,
             output,
             images_at_once=IMAGES_AT_ONCE,
+            one_core=self._one_core,
         )
 
     def __repr__(self) -> str:

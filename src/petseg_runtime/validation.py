@@ -152,12 +152,13 @@ def positive_number(name: str, value: Any) -> float:
     return float(value)
 
 
-def positive_numbers(name: str, values: Any) -> tuple[float, ...]:
+def positive_numbers(name: str, values: Any, *, or_text: str = "") -> tuple[float, ...]:
     """Checks one or more finite numbers greater than 0.
 
     Args:
         name: The argument's name, for the error.
         values: What was received.
+        or_text: A text that the argument may be instead, for the error.
 
     Returns:
         `values` as a tuple of `float`.
@@ -167,7 +168,10 @@ def positive_numbers(name: str, values: Any) -> tuple[float, ...]:
     """
     found = tuple(values) if isinstance(values, Sequence | np.ndarray) else ()
     if not found or not all(is_number(value) and value > 0 for value in found):
-        raise ValueError(f"`{name}` must hold one or more positive numbers. Received: {values!r}.")
+        instead = f" or be {or_text!r}" if or_text else ""
+        raise ValueError(
+            f"`{name}` must hold one or more positive numbers{instead}. Received: {values!r}."
+        )
     return tuple(float(value) for value in found)
 
 

@@ -345,6 +345,23 @@ def test_a_cutout_may_be_shown_before_something(predict, photos, tmp_path):
     assert pixels(out / "a_cutout.png").shape == (np.ptp(rows) + 1, np.ptp(columns) + 1, 4)
 
 
+def test_the_confidence_is_the_probability_of_the_class(predict, photos, tmp_path, model_file):
+    import keras
+
+    out, photo = tmp_path / "out", photos / "a.png"
+    code, told, _ = predict(photo, "--out", out, "--confidence", "--no-overlay")
+    assert code == 0
+    assert told == f"{photo} -> a_mask.png, a_confidence.png\n"
+    probabilities = petseg.predict(
+        keras.models.load_model(model_file), photo, output="probabilities"
+    )
+    found = pixels(out / "a_confidence.png")
+    assert found.dtype == np.uint8
+    assert np.abs(found - 255 * probabilities.max(axis=-1)).max() <= 0.6
+    told = predict(photo, "--out", out, "--confidence", "--no-overlay")[1]
+    assert told == f"Already in {out}: 1 photo\n"
+
+
 def test_without_a_background_there_is_no_cutout(cli, photos, tmp_path, make_model):
     model = make_model(tmp_path / "model.keras", ModelInfo(("cat", "sofa")))
     code, _, err = cli("predict", photos, "--model", model, "--out", tmp_path / "out", "--cutout")

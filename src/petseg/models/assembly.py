@@ -53,19 +53,20 @@ def assemble(
     num_classes = logits.shape[-1]
     names: Sequence[str] = tuple(map(str, range(num_classes)))
     licence, image_size = None, None if None in images.shape[1:3] else images.shape[1:3]
-    temperature = 1.0
+    temperature, closer_look_below = 1.0, 0.0
     if weights == PETS:
         pretrained = find_pretrained(architecture, backbone)
         card = read_card(pretrained)
         licence, image_size = card["licence"], image_size or card["image_size"]
         temperature = card.get("temperature", temperature)
+        closer_look_below = card.get("closer_look_below", closer_look_below)
         names = card["class_names"] if len(card["class_names"]) == num_classes else names
     file = None if weights in (None, IMAGENET, PETS) else _weights_file(weights)
     saved = None if file is None else _saved_record(file)
     if saved is not None:
         licence, image_size = saved.licence, image_size or saved.image_size
         names = saved.class_names if saved.num_classes == num_classes else names
-        temperature = saved.temperature
+        temperature, closer_look_below = saved.temperature, saved.closer_look_below
     if class_names is not None:
         names = validation.class_names("class_names", class_names, num_classes)
     info = ModelInfo(
@@ -79,6 +80,7 @@ def assemble(
         licence=licence,
         petseg_version=version("petseg"),
         temperature=temperature,
+        closer_look_below=closer_look_below,
     )
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
