@@ -19,9 +19,11 @@ const waiting = new Map(); // requests by number
 let records = [];
 let runtimeBytes = 0;
 let requests = 0;
+let predictions = 0;
 let reads = 0;
 let photo = null; // the pixels of the last photo
-let shown = null; // the photo, its mask, and the record of the model that made it
+let shown = null; // the photo, its mask and alpha, and the record of the model that made them
+let blurred = null; // the blurred background of the last photo, once it was asked for
 
 worker.addEventListener("message", ({ data }) => {
   if (data.total) return showProgress(data.loaded, data.total);
@@ -34,12 +36,12 @@ worker.addEventListener("error", ({ message }) => {
   waiting.clear();
 });
 
-// What the worker finds.
-function ask(record, pixels) {
+// What the worker finds. `request` is what worker.js describes.
+function ask(request) {
   const id = ++requests;
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject });
-    worker.postMessage({ id, record, runtimeBytes, photo: pixels });
+    worker.postMessage({ id, ...request });
   });
 }
 
@@ -64,19 +66,20 @@ async function predict() {
   if (!photo) return;
   const pixels = photo;
   const record = records[element("model").selectedIndex];
-  const [read, request] = [reads, requests + 1];
-  const latest = () => read === reads && request === requests; // no other photo or model came after
+  const [read, prediction] = [reads, ++predictions];
+  const latest = () => read === reads && prediction === predictions; // no other photo or model came
   element("progress").removeAttribute("value"); // it moves to and fro until bytes are counted
   element("doing").textContent = "Segmenting the photo";
   state("busy", "Segmenting the photo.");
   try {
-    const { mask, seen, milliseconds } = await ask(record, pixels);
+    const found = await ask({ record, runtimeBytes, photo: pixels });
     if (!latest()) return;
-    shown = { photo: pixels, mask, record };
-    draw();
-    describe(record, mask);
-    const [height, width] = seen;
-    state("ready", `${Math.round(milliseconds)} ms at ${width} x ${height}.`);
+    shown = { photo: pixels, mask: found.mask, alpha: found.alpha, record };
+    blurred = null;
+    await draw();
+    describe(record, found.mask);
+    const sizes = found.seen.map(([height, width]) => `${width} x ${height}`).join(" and ");
+    state("ready", `${Math.round(found.milliseconds)} ms at ${sizes}.`);
   } catch (error) {
     if (latest()) state("failed", `The model cannot be run: ${error.message}`);
   }
@@ -97,37 +100,86 @@ function outlines(mask, width, height, reach) {
   return found;
 }
 
-function draw() {
+// The colour behind the cut-out, null for none, or the pixels of the blurred background.
+async function behind(choice) {
+  if (choice === "none") return null;
+  if (choice === "blur") {
+    const { photo: pixels, alpha } = shown;
+    blurred ??= ask({ photo: pixels, alpha });
+    return (await blurred).blurred;
+  }
+  const colour = choice === "white" ? "#ffffff" : element("colour").value;
+  return [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
+}
+
+async function draw() {
   if (!shown) return;
+  const mine = shown;
   const { width, height, data } = shown.photo;
-  const { mask, record } = shown;
-  const { class_names: names, ignore_class: ignored } = record.info;
+  const { record } = shown;
+  const { class_names: names } = record.info;
   const background = names.indexOf("background");
   element("cutout").hidden = background < 0;
-  const view = document.querySelector("input[name=view]:checked").value;
+  if (background < 0 && view() === "cutout") {
+    document.querySelector("input[name=view][value=overlay]").checked = true;
+  }
+  const picture = new ImageData(new Uint8ClampedArray(data), width, height);
+  const [kind, choice] = [view(), element("behind").value];
+  if (kind === "cutout") {
+    const colours = await behind(choice);
+    // Another photo or choice may have come after it.
+    if (mine !== shown || kind !== view() || choice !== element("behind").value) return;
+    cutOut(picture, shown.alpha, colours);
+  } else {
+    layOver(picture, kind, background);
+  }
+  put(picture);
+  canvas.dataset.behind = kind === "cutout" ? choice : "";
+  element("opacity-row").hidden = kind !== "overlay";
+  element("behind-row").hidden = kind !== "cutout";
+  element("colour").hidden = choice !== "colour";
+  element("save").disabled = false;
+}
+
+function view() {
+  return document.querySelector("input[name=view]:checked").value;
+}
+
+function cutOut(picture, alpha, colours) {
+  for (let i = 0; i < alpha.length; i++) {
+    if (colours === null) {
+      picture.data[4 * i + 3] = alpha[i];
+      continue;
+    }
+    const start = colours.length === 3 ? 0 : 4 * i;
+    for (let c = 0; c < 3; c++) {
+      const other = colours[start + c];
+      picture.data[4 * i + c] = other + (alpha[i] / 255) * (picture.data[4 * i + c] - other);
+    }
+  }
+}
+
+function layOver(picture, kind, background) {
+  const { mask, record } = shown;
+  const { width, height } = picture;
+  const ignored = record.info.ignore_class;
   const opacity = element("opacity").value / 100;
   const rim = outlines(mask, width, height, Math.max(1, Math.round(Math.min(width, height) / 250)));
-  const picture = new ImageData(new Uint8ClampedArray(data), width, height);
   for (let i = 0; i < mask.length; i++) {
     let colour = record.colours[mask[i]];
     let weight = 0;
     if (mask[i] === ignored) {
       colour = HATCH_COLOUR;
-      weight = view !== "cutout" && ((i % width) + Math.floor(i / width)) % HATCH < 2 ? 1 : 0;
-    } else if (view === "mask") {
+      weight = ((i % width) + Math.floor(i / width)) % HATCH < 2 ? 1 : 0;
+    } else if (kind === "mask") {
       weight = 1;
-    } else if (view === "overlay" && mask[i] !== background) {
+    } else if (mask[i] !== background) {
       weight = rim[i] ? 1 : opacity;
     }
     for (let c = 0; c < 3; c++) {
       picture.data[4 * i + c] += weight * (colour[c] - picture.data[4 * i + c]);
     }
-    if (view === "cutout" && mask[i] === background) picture.data[4 * i + 3] = 0;
   }
-  put(picture);
-  canvas.classList.toggle("clear", view === "cutout");
-  element("opacity").disabled = view !== "overlay";
-  element("save").disabled = false;
 }
 
 function put(picture) {
@@ -181,7 +233,7 @@ async function show(source) {
   shown = null;
   element("legend").replaceChildren();
   element("save").disabled = true;
-  canvas.classList.remove("clear");
+  canvas.dataset.behind = "";
   put(photo); // at once, until the mask is there
   await predict();
 }
@@ -214,7 +266,7 @@ function listen() {
   }
   drop.addEventListener("drop", ({ dataTransfer }) => showFile(dataTransfer.files[0]));
   document.addEventListener("paste", ({ clipboardData }) => showFile(clipboardData.files[0]));
-  for (const input of document.querySelectorAll("input[name=view], #opacity")) {
+  for (const input of document.querySelectorAll("input[name=view], #opacity, #behind, #colour")) {
     input.addEventListener("input", draw);
   }
   element("model").addEventListener("change", predict);
@@ -223,8 +275,7 @@ function listen() {
   }
   element("save").addEventListener("click", () => {
     const link = document.createElement("a");
-    const view = document.querySelector("input[name=view]:checked").value;
-    link.download = `${view}.png`;
+    link.download = `${view()}.png`;
     link.href = canvas.toDataURL("image/png");
     link.click();
   });
