@@ -2,7 +2,8 @@
 
     python examples/quickstart.py
 
-Prints their scores; writes learning curves and a grid of masks into quickstart/.
+Prints their scores; writes learning curves and a grid of masks into quickstart/. Then a pretrained
+model cuts the cat out of a photo.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Hide TensorFlow's log.
 
 import keras
+from PIL import Image
 from rich.console import Console
 
 import petseg
@@ -19,6 +21,7 @@ from petseg.comparison import comparison_table
 from petseg.mask_grid import prediction_grid, spread_examples
 
 IMAGE_SIZE = (128, 128)
+PHOTO = Path(__file__).parent / "chelsea.png"  # by Stefan van der Walt, CC0
 BACKBONE = "efficientnetlite0"  # its ImageNet weights come with petseg
 
 
@@ -46,7 +49,19 @@ def main() -> None:
     grid = prediction_grid(images, truth, masks, pets.class_names)
     grid.savefig(args.out / "masks.png", dpi=150)
     Console().print(comparison_table(scores))
-    print(f"Learning curves and masks are in {args.out}")
+    cut_out(args.out)
+    print(f"Learning curves, masks and the cut-out of {PHOTO.name} are in {args.out}")
+
+
+def cut_out(folder: Path) -> None:
+    """Segments a real photo with the pretrained U-Net that comes with petseg."""
+    model = petseg.Runtime.pretrained()  # ONNX Runtime; `petseg.unet(weights="pets")` in Keras
+    photo = keras.utils.img_to_array(keras.utils.load_img(PHOTO)).astype("uint8")
+    mask = model.predict(photo)
+    overlay = petseg.overlay(photo, mask, class_names=model.class_names, legend=True)
+    cutout = petseg.cutout(photo, mask, class_names=model.class_names)
+    Image.fromarray(overlay).save(folder / f"{PHOTO.stem}_overlay.png")
+    Image.fromarray(cutout).save(folder / f"{PHOTO.stem}_cutout.png")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,18 @@ def run_example(name: str, *args: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_quickstart_compares_two_networks_and_draws(tmp_path):
+def test_quickstart_compares_two_networks_and_cuts_out_a_cat(tmp_path):
     small = "--pets 12 --epochs 1"
     printed = run_example("quickstart.py", *small.split(), cwd=tmp_path)
     for network in ("unet", "fcn8"):
         assert f"\n {network} " in printed
     written = {path.name for path in (tmp_path / "quickstart").iterdir()}
-    assert written == {"unet_curves.png", "fcn8_curves.png", "masks.png"}
+    pictures = {"chelsea_overlay.png", "chelsea_cutout.png"}
+    assert written == {"unet_curves.png", "fcn8_curves.png", "masks.png", *pictures}
+    with Image.open(tmp_path / "quickstart" / "chelsea_cutout.png") as picture:
+        alpha = picture.getchannel("A")
+        center, corner = (picture.width // 2, picture.height // 2), (picture.width - 1, 10)
+        assert (alpha.getpixel(center), alpha.getpixel(corner)) == (255, 0)
 
 
 def test_benchmark_compares_its_rows_and_trains_none_twice(tmp_path):

@@ -196,6 +196,24 @@ def prediction_table() -> str:
     return _table(("arguments", "mean IoU", "on composed photos", "time per photo"), rows)
 
 
+def flicker_table() -> str:
+    """Makes the table of the flicker of a video's masks.
+
+    Returns:
+        The table in Markdown.
+    """
+    record = _read(RESULTS / "flicker.json")
+    rows = [
+        [
+            "each frame alone" if not float(kept) else f"the mean so far counts {float(kept):.0%}",
+            f"{found['flicker']:.2%}",
+            f"{found['mean_iou']:.3f}",
+        ]
+        for kept, found in record["kept"].items()
+    ]
+    return _table(["probabilities", "flicker", "mean IoU"], rows)
+
+
 def cutout_edges_table() -> str:
     """Makes the table of the edges of cut-outs: errors of alpha, and time.
 
@@ -478,6 +496,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipe": recipe_table,
     "prediction": prediction_table,
     "pretrained": pretrained_table,
+    "flicker": flicker_table,
     "cutout_edges": cutout_edges_table,
     "speed": peers_speed_table,
     "peer_startup": peer_startup_table,
