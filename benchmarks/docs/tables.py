@@ -196,6 +196,30 @@ def prediction_table() -> str:
     return _table(("arguments", "mean IoU", "on composed photos", "time per photo"), rows)
 
 
+def closer_look_table() -> str:
+    """Makes the table of what the closer look of `scales="auto"` changes.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = []
+    for name, row in _read(RESULTS / "closer_look.json")["rows"].items():
+        cells = [f"`{name}`"]
+        for split in ("ordinary", "validation"):
+            once, chosen = row[split]["0.0"], row[split][str(row["chosen"])]
+            cells += [
+                f"{once['mean_iou']:.3f}",
+                f"**{chosen['mean_iou']:.3f}**",
+                f"{chosen['seen_twice']:.0%}",
+            ]
+        rows.append(cells)
+    heading = (
+        *("model", "composed photos: scale 1", "auto", "seen twice"),
+        *("validation photos: scale 1", "auto", "seen twice"),
+    )
+    return _table(heading, rows)
+
+
 def flicker_table() -> str:
     """Makes the table of the flicker of a video's masks.
 
@@ -496,6 +520,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipe": recipe_table,
     "prediction": prediction_table,
     "pretrained": pretrained_table,
+    "closer_look": closer_look_table,
     "flicker": flicker_table,
     "cutout_edges": cutout_edges_table,
     "speed": peers_speed_table,
