@@ -105,11 +105,12 @@ petseg_runtime.palette: petseg_runtime.model_info
 petseg_runtime.parallel:
 petseg_runtime.part_folders:
 petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
-    petseg_runtime.resizing petseg_runtime.tiles petseg_runtime.validation
+    petseg_runtime.resizing petseg_runtime.smoothing petseg_runtime.tiles petseg_runtime.validation
 petseg_runtime.pretrained: petseg_runtime.digests petseg_runtime.formats
 petseg_runtime.resizing:
 petseg_runtime.runtime: petseg_runtime.formats petseg_runtime.keras_file petseg_runtime.model_info
     petseg_runtime.predictor petseg_runtime.pretrained
+petseg_runtime.smoothing: petseg_runtime.resizing
 petseg_runtime.tiles:
 petseg_runtime.validation:
 """

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,7 +15,9 @@ from petseg_runtime import Runtime
 from petseg_runtime.parallel import usable_cores
 from petseg_runtime.predictor import Predictor
 from petseg_runtime.resizing import resize
+from petseg_runtime.smoothing import Smoothing, translation
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 INFO = ModelInfo(("a", "b", "c"), image_size=(64, 64))
 NOISE = np.random.default_rng(0).uniform(0, 255, (64, 96, 3)).astype("float32")
 
@@ -169,8 +172,9 @@ def test_classes_are_not_looked_at_again():
 def test_the_default_model_looks_closer_at_small_animals():
     runtime = Runtime.pretrained()
     assert 0 < runtime.info.closer_look_below < 0.5
-    large = draw_pet(3)[0]
-    small = np.full((4 * large.shape[0], 4 * large.shape[1], 3), 200, np.uint8)
+    with Image.open(EXAMPLES / "chelsea.png") as photo:
+        large = np.asarray(photo)
+    small = np.full((3 * large.shape[0], 3 * large.shape[1], 3), 200, np.uint8)
     small[: large.shape[0], : large.shape[1]] = large
     once = [runtime.predict(photo, scales=(1,)) for photo in (large, small)]
     both = [runtime.predict(photo) for photo in (large, small)]
@@ -217,18 +221,55 @@ def test_many_images_are_predicted_at_the_same_time():
     assert most == 1
 
 
-def test_frames_are_averaged_over_time():
-    """A class that flickers in every other frame."""
-    frames = [bright_square(30), bright_square(0)] * 6
+FLICKERING = [np.full((64, 64, 3), level, np.uint8) for level in (129, 129, 127)] * 4
+
+
+def pet_at_corner(masks):
+    return [int(mask[0, 0]) for mask in masks]
+
+
+def test_frames_that_hardly_change_are_averaged():
+    """Noise moves every third frame below the threshold of the model."""
     predicts = Predictor(dark_is_background, PETS.replace(closer_look_below=0.0), (None, None))
-    alone = [mask[0, 0] for mask in predicts.frames(frames, kept=0)]
-    assert alone == [mask[0, 0] for mask in predicts.masks(frames)] == [1, 0] * 6
-    smooth = [mask[0, 0] for mask in predicts.frames([bright_square(30), *frames], kept=0.7)]
-    assert smooth[:4] == [1, 1, 1, 1]
-    # What goes away for good is gone after a few frames.
-    gone = [mask[0, 0] for mask in predicts.frames([bright_square(30), *[bright_square(0)] * 6])]
-    assert gone[0] == 1
-    assert gone[-1] == 0
+    alone = pet_at_corner(predicts.masks(FLICKERING))
+    assert alone == pet_at_corner(predicts.frames(FLICKERING, kept=0)) == [1, 1, 0] * 4
+    assert pet_at_corner(predicts.frames(FLICKERING)) == [1] * 12
+    # What stays different wins after a few frames.
+    stays = [FLICKERING[0], *[FLICKERING[2]] * 9]
+    assert pet_at_corner(predicts.frames(stays))[-1] == 0
+
+
+def test_another_scene_counts_alone():
+    predicts = Predictor(dark_is_background, PETS.replace(closer_look_below=0.0), (None, None))
+    frames = [*[bright_square(64)] * 4, *[bright_square(0)] * 2]
+    assert pet_at_corner(predicts.frames(frames)) == [1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (-3, 4), (20, -11)])
+def test_the_motion_of_the_camera_is_found(shift):
+    with Image.open(EXAMPLES / "chelsea.png") as photo:
+        scene = np.asarray(photo.convert("L"), np.float32)
+    noise = np.random.default_rng(1).normal(0, 6, (2, 160, 180))
+    down, right = shift
+    old = scene[40:200, 40:220] + noise[0]
+    new = scene[40 - down : 200 - down, 40 - right : 220 - right] + noise[1]
+    assert translation(old, new) == shift
+
+
+def test_what_moves_with_the_camera_stays():
+    """A bright square moves by 4 pixels a frame; its probabilities move with it."""
+    smoothing, found = Smoothing(0.8), []
+    texture = np.random.default_rng(0).uniform(0, 255, (64, 120, 1)).repeat(3, -1)
+    for step in range(6):
+        window = texture[:, 4 * step : 4 * step + 64]
+        sure = np.zeros((64, 64, 2), np.float32)
+        sure[..., 0] = 1
+        sure[20:40, 40 - 4 * step : 50 - 4 * step] = (0, 1)
+        if step == 5:
+            sure[...] = (0.6, 0.4)  # in this frame the model misses it
+        found.append(smoothing.add(window, sure))
+    assert (found[-1][24:36, 22:28, 1] > 0.8).all()
+    assert (found[-1][24:36, 34:50, 1] < 0.2).all()
 
 
 def test_frames_of_another_size_in_between():

@@ -21,12 +21,12 @@ from benchmarks.common import Record, argument_parser
 from petseg.data import pet_examples
 from petseg_runtime.pretrained import full_name
 
-PHOTOS, FRAMES = 40, 24
+PHOTOS, FRAMES = 24, 24
 WINDOW = 0.75  # sides of the window, as a part of the photo's
-PERIODS = np.array([17.0, 29.0])  # frames after which the window is back, down and across
+PERIODS = np.array([61.0, 97.0])  # frames after which the window is back, down and across
 NOISE = 6.0  # standard deviation in grey levels
 QUALITY = 60  # of JPEG
-KEPT = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8)
+KEPT = (0.0, 0.5, 0.7, 0.8, 0.9)
 
 Frame = tuple[np.ndarray, np.ndarray]
 

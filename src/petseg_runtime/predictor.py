@@ -21,6 +21,7 @@ from petseg_runtime.resizing import (
     to_mask,
     to_probabilities,
 )
+from petseg_runtime.smoothing import KEPT, Smoothing
 from petseg_runtime.tiles import logits_in_bands
 
 # Smallest side of an image that a model takes.
@@ -40,9 +41,6 @@ PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
 # From this number on, images are predicted on one core each where the model can: opening it once
 # more takes as long as a few images.
 MANY_IMAGES = 8
-
-# Weight of the frames before in the mask of a video's frame. See docs/results/flicker.json.
-KEPT = 0.6
 
 # The scales of `scales="auto"`: the second look, at small objects, is for images in which the first
 # found little. See docs/results/closer_look.json.
@@ -260,13 +258,13 @@ class Predictor:
     def frames(self, images: Iterable[np.ndarray], kept: float = KEPT) -> Iterator[np.ndarray]:
         """Predicts the frames of a video.
 
-        Probabilities are averaged over the frames before (an exponential moving average), so that
-        masks do not flicker. Frames in tiles, and classes of a model that was exported with
-        `argmax`, are not averaged.
+        Probabilities are averaged over the frames before, so that masks do not flicker; see
+        `Smoothing`. Frames in tiles, and classes of a model that was exported with `argmax`, are
+        not averaged.
 
         Args:
             images: RGB arrays `(H, W, 3)` in [0, 255].
-            kept: Weight of the mean so far, from 0 to below 1. The frame itself counts the rest.
+            kept: Weight of the frames before where the picture stays, from 0 to below 1.
 
         Yields:
             The mask of each frame.
@@ -274,13 +272,9 @@ class Predictor:
         if self.tile is not None or self.info.argmax:
             yield from self.masks(images)
             return
-        mean: np.ndarray | None = None
-        for item, output in self._each(map(self._waiting, images), lambda _, output: output):
-            found = softmax(output)
-            if mean is not None:
-                found = kept * resize(mean, found.shape[:2]) + (1 - kept) * found
-            mean = found
-            yield self._result(item, log(mean))
+        smoothing = Smoothing(kept)
+        for item, (seen, output) in self._each(map(self._waiting, images), _seen_and_output):
+            yield self._mask(item, log(smoothing.add(seen, softmax(output))))
 
     def _read(self, path: Path) -> "_Waiting":
         try:
@@ -336,8 +330,8 @@ class Predictor:
         outputs = iter(self._outputs([item for item in items if item.error is None], model))
         found: list[tuple[_Waiting, Any]] = []
         for item in items:
-            item.seen = []  # they may be large, and the caller may take long
             found.append((item, None if item.error else finish(item, next(outputs))))
+            item.seen = []  # they may be large, and the caller may take long
         return found
 
     def _outputs(self, items: list["_Waiting"], model: Model) -> list[np.ndarray]:
@@ -511,6 +505,12 @@ def is_pattern(path: Path) -> bool:
 def _scaled(size: Sequence[int]) -> list[int]:
     scale = SHORTER_SIDE / min(size)
     return [min(round(side * scale / SIZE_STEP) * SIZE_STEP, LONGEST_SIDE) for side in size]
+
+
+def _seen_and_output(item: _Waiting, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an image as the model saw it at the scale of its output, and the output."""
+    shapes = [seen.shape[:2] for seen in item.seen]
+    return item.seen[shapes.index(output.shape[:2])], output
 
 
 def _at_scale(size: Sequence[int], scale: float) -> list[int]:
