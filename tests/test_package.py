@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import petseg
-from petseg_cli import app
+from benchmarks.docs.cli_reference import commands
 
 SOURCE = Path(petseg.__file__).parents[1]
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,7 @@ petseg.boundary_f1: petseg_runtime
 petseg.calibration: petseg.evaluation petseg.model_records petseg_runtime
 petseg.calibration_bins:
 petseg.checkpoint: petseg.run_lock petseg.run_state petseg_runtime
+petseg.class_balance: petseg.data petseg_runtime
 petseg.comparison: petseg.scores
 petseg.compilation:
 petseg.complexity: petseg_runtime
@@ -40,10 +41,10 @@ petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
     petseg_runtime
-petseg.experiment: petseg.backbones petseg.calibration petseg.checkpoint petseg.complexity
-    petseg.data
-    petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics petseg.models
-    petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training petseg_runtime
+petseg.experiment: petseg.backbones petseg.calibration petseg.checkpoint petseg.class_balance
+    petseg.complexity petseg.data petseg.environment petseg.evaluation petseg.losses
+    petseg.mask_grid petseg.metrics petseg.models petseg.plots petseg.prediction petseg.run_state
+    petseg.scores petseg.training petseg_runtime
 petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
 petseg.label_shapes:
 petseg.losses: petseg.label_shapes petseg_runtime
@@ -58,12 +59,15 @@ petseg.pretrained: petseg_runtime
 petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
-petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
-    petseg.losses petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
+petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petseg.data
+    petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
+    petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg_cli.catalogue:
+petseg_cli.convert: petseg petseg_cli.streams petseg_cli.tensorflow_logging
 petseg_cli.cutout_options: petseg_cli.streams petseg_runtime
-petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams
+petseg_cli.data: petseg petseg_cli.data_source petseg_cli.errors petseg_cli.options
+    petseg_cli.streams
 petseg_cli.data_source: petseg petseg_cli.options petseg_cli.streams petseg_cli.tensorflow_logging
     petseg_runtime
 petseg_cli.errors: petseg_cli.streams
@@ -83,7 +87,7 @@ petseg_cli.prediction_output: petseg_cli.output_notes petseg_cli.streams petseg_
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options
-    petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display petseg_runtime
+    petseg_cli.streams petseg_cli.tensorflow_logging petseg_cli.training_display
 petseg_cli.training_display: petseg
 petseg_cli.video: petseg_cli.streams petseg_runtime
 petseg_runtime.alpha: petseg_runtime.resizing
@@ -230,7 +234,7 @@ def test_no_module_hides_a_public_name_of_its_package():
             elif isinstance(node, Definition):
                 names.add(node.name)
         if package == "petseg_cli":  # its commands are called by `app` only
-            names -= {command.callback.__name__ for command in app.registered_commands}
+            names -= {command.__name__ for command in commands().values()}
         hidden += [f"{package}.{name}" for name in names if f"{package}.{name}" in MODULES]
     assert sorted(hidden) == []
 
@@ -365,8 +369,8 @@ def is_command(module: str, node: Definition) -> bool:
     if any(ast.unparse(decorator).startswith("app.") for decorator in node.decorator_list):
         return True
     return any(
-        command.callback.__name__ == node.name and command.callback.__module__ == module
-        for command in app.registered_commands
+        command.__name__ == node.name and command.__module__ == module
+        for command in commands().values()
     )
 
 
@@ -461,9 +465,7 @@ def test_import_prints_nothing_warns_of_nothing_and_opens_no_socket():
     assert (done.returncode, done.stdout, lines) == (0, "", [])
 
 
-@pytest.mark.parametrize(
-    "command", ["", *sorted(command.callback.__name__ for command in app.registered_commands)]
-)
+@pytest.mark.parametrize("command", ["", *sorted(commands())])
 def test_help_answers_without_tensorflow(command):
     call = "from petseg_cli import main; main()"
     done = run_python("-X", "importtime", "-c", call, *command.split(), "--help")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from petseg_cli import app
@@ -32,6 +33,15 @@ def commands() -> dict[str, Callable[..., Any]]:
         assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
         found[name] = command.callback
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        assert group.typer_instance.registered_callback is not None
+        callback = group.typer_instance.registered_callback.callback
+        assert callback is not None
+        found[str(group.name)] = callback
+        for command in group.typer_instance.registered_commands:
+            assert command.callback is not None
+            found[f"{group.name} {command.callback.__name__}"] = command.callback
     return found
 
 
@@ -44,6 +54,8 @@ def reference(name: str) -> str:
     usage = ["petseg", name]
     for parameter in inspect.signature(function).parameters.values():
         hint = hints[parameter.name]
+        if hint is typer.Context:
+            continue
         kind, info = typing.get_args(hint)[0], hint.__metadata__[0]
         if isinstance(info, ArgumentInfo):
             placeholder = info.metavar or parameter.name.upper()
@@ -120,7 +132,7 @@ def _table(heading: list[str], rows: list[list[str]]) -> str:
 def with_reference(text: str) -> str:
     """The text with each block between `<!-- cli: COMMAND -->` and `<!-- end -->` replaced."""
     return re.sub(
-        r"(<!-- cli: ([\w-]+) -->\n).*?(<!-- end -->)",
+        r"(<!-- cli: ([\w -]+?) -->\n).*?(<!-- end -->)",
         lambda match: f"{match[1]}\n{reference(match[2])}\n\n{match[3]}",
         text,
         flags=re.DOTALL,
@@ -135,7 +147,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it would")
     args = parser.parse_args()
     before = PAGE.read_text(encoding="utf-8")
-    missing = set(commands()) - set(re.findall(r"<!-- cli: ([\w-]+) -->", before))
+    missing = set(commands()) - set(re.findall(r"<!-- cli: ([\w -]+?) -->", before))
     if missing:
         sys.exit(f"{PAGE.name} has no block for: {', '.join(sorted(missing))}")
     after = with_reference(before)

@@ -16,9 +16,13 @@ import keras
 from petseg.backbones import BACKBONES
 from petseg.calibration import calibrate
 from petseg.checkpoint import Run, without_optimizer
+from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.complexity import multiply_adds
 from petseg.data import Splits
 from petseg.data.augmentation import AUGMENTATIONS
+from petseg.data.folder_names import IMAGES, MASKS
+from petseg.data.label_scheme import UNLABELLED
+from petseg.data.label_tables import Labels, LabelTable, checked_labels
 from petseg.data.source import DataSource
 from petseg.environment import environment
 from petseg.evaluation import evaluate
@@ -57,6 +61,8 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
 CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
 NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
+# How a folder is read, with the defaults.
+FOLDER_SETTINGS = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
 SECTION = "experiment"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
@@ -71,15 +77,21 @@ class Settings:
         backbone: A key of `petseg.BACKBONES`. None becomes the default of the architecture.
         weights: "imagenet" (encoder only), "pets" (whole model), None (random), or a weights file.
         data: "pets", "synthetic", or a folder of images and masks.
-        classes: Class names of a folder's masks, in the order of the labels. None for pets.
+        classes: Class names of a folder's masks, in the order of the labels. None for pets, or
+            where a table has the names.
         binary: Whether the border of pets counts as pet.
+        images: Name of the folder of images, see `petseg.load_folder`.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class in a folder's masks, or None.
+        labels: What the labels or colours in a folder's masks mean, or the path of a table.
         image_size: Height and width of the images in pixels.
         batch_size: Number of images in a batch.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.
         learning_rate: Highest learning rate of the frozen and of the thawed stage.
         loss: "cross-entropy" or "cross-entropy-dice".
-        class_weights: Weight of each class in the loss, or None.
+        class_weights: Weight of each class in the loss, "balanced" (see `petseg.finetune`), or
+            None.
         optimizer: A key of `OPTIMIZERS`.
         augment: How training images are changed at random: "none", "light" or "strong", see
             `petseg.load_pets`.
@@ -98,13 +110,17 @@ class Settings:
     data: str = "pets"
     classes: tuple[str, ...] | None = None
     binary: bool = False
+    images: str = IMAGES
+    masks: str = MASKS
+    ignore_class: int | None = UNLABELLED
+    labels: Labels | LabelTable | None = None
     image_size: tuple[int, int] = (128, 128)
     batch_size: int = 16
     frozen_epochs: int = 3
     epochs: int = 24
     learning_rate: tuple[float, float] = (1e-3, 3e-4)
     loss: str = CROSS_ENTROPY_DICE
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[float, ...] | str | None = None
     optimizer: str = "adamw"
     augment: str = "light"
     seed: int = 0
@@ -120,6 +136,8 @@ class Settings:
             ),
             "weights": None if self.weights is None else os.fspath(self.weights),
             "binary": check.boolean("binary", self.binary),
+            "images": os.fspath(self.images),
+            "masks": os.fspath(self.masks),
             "image_size": check.image_size("image_size", self.image_size, SMALLEST_SIZE),
             "batch_size": check.integer("batch_size", self.batch_size, 1),
             "frozen_epochs": check.integer("frozen_epochs", self.frozen_epochs, 0),
@@ -132,11 +150,11 @@ class Settings:
         }
         if self.classes is not None:
             checked["classes"] = check.class_names("classes", self.classes)
+        if self.labels is not None:
+            checked["labels"] = checked_labels(self.labels)
         if self.class_weights is not None:
             count = None if self.classes is None else len(checked["classes"])
-            checked["class_weights"] = check.class_weights(
-                "class_weights", self.class_weights, count
-            )
+            checked["class_weights"] = checked_class_weights(self.class_weights, count)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         self.source()  # Refuses settings of the data that do not fit together.
@@ -151,11 +169,18 @@ class Settings:
             The source. Nothing is read yet.
         """
         folder = None if data_dir is None else Path(data_dir)
-        return DataSource(self.data, folder, self.classes, self.binary)
+        how = {name: getattr(self, name) for name in FOLDER_SETTINGS}
+        return DataSource(self.data, folder, self.classes, self.binary, **how)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the settings by name, as JSON has them."""
+        """Returns the settings by name, as JSON has them.
+
+        Those that say how a folder is read are left out where they have their default.
+        """
         record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for name, default in FOLDER_SETTINGS.items():
+            if record[name] == default:
+                del record[name]
         return record
 
     @classmethod
@@ -370,7 +395,7 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
     """
     names, ignore_class = splits.class_names, splits.ignore_class
     if settings.class_weights is not None:
-        validation.class_weights("class_weights", settings.class_weights, len(names))
+        checked_class_weights(settings.class_weights, len(names))
     model = MODELS[settings.architecture](
         len(names),
         backbone=settings.backbone,
@@ -385,7 +410,10 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
 def _compile(model: keras.Model, settings: Settings, splits: Splits) -> None:
     names, ignore_class = splits.class_names, splits.ignore_class
     if settings.loss == CROSS_ENTROPY_DICE:
-        loss = CrossEntropyDice(settings.class_weights, ignore_class)
+        weights = settings.class_weights
+        if isinstance(weights, str):
+            weights = balanced_weights(splits.train, len(names), ignore_class)
+        loss = CrossEntropyDice(weights, ignore_class)
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, ignore_class=ignore_class

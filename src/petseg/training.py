@@ -10,11 +10,12 @@ import tensorflow as tf
 from keras import layers
 
 from petseg.checkpoint import Run
+from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice
-from petseg.model_records import update_info
+from petseg.model_records import model_info, update_info
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
@@ -43,7 +44,7 @@ def finetune(
     learning_rate: float | tuple[float, float] = (1e-3, 3e-4),
     schedule: str | None = "cosine",
     thaw: str = "all",
-    class_weights: Sequence[float] | None = None,
+    class_weights: Sequence[float] | str | None = None,
     train_batch_norm: bool = False,
     run_dir: str | os.PathLike[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -74,7 +75,9 @@ def finetune(
             for callbacks that change it.
         thaw: First stage of the encoder that is trained: "all", or "stage2" to "stage5", where
             stage n ends at stride 2 ** n.
-        class_weights: Weight of each class in the loss of a pixel, or None.
+        class_weights: Weight of each class in the loss of a pixel, or None. "balanced" counts the
+            classes in `train` and weighs rare ones more: `1 / log(1.02 + share)`
+            (arXiv:1606.02147), scaled to a mean of 1 over all pixels with a class.
         train_batch_norm: Whether the encoder's batch normalization is trained too. By default it
             keeps its pretrained statistics, scale and offset, which small batches would spoil.
         run_dir: Folder that keeps `best.weights.h5`, `frozen.weights.h5` (the best epoch before
@@ -145,7 +148,7 @@ class Plan:
         stages: The frozen and the thawed stage.
         schedule: "cosine", or None for a constant learning rate.
         thaw: First stage of the encoder that is trained.
-        class_weights: Weight of each class in the loss, or None.
+        class_weights: Weight of each class in the loss, "balanced", or None.
         train_batch_norm: Whether the encoder's batch normalization is trained.
         callbacks: Callbacks of Keras.
         verbose: What Keras prints.
@@ -158,7 +161,7 @@ class Plan:
     stages: tuple[Stage, Stage]
     schedule: str | None
     thaw: str
-    class_weights: tuple[float, ...] | None
+    class_weights: tuple[float, ...] | str | None
     train_batch_norm: bool
     callbacks: tuple[keras.callbacks.Callback, ...]
     verbose: int | str
@@ -175,7 +178,7 @@ class Plan:
         learning_rate: float | tuple[float, float],
         schedule: str | None,
         thaw: str,
-        class_weights: Sequence[float] | None,
+        class_weights: Sequence[float] | str | None,
         train_batch_norm: bool,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int | str,
@@ -192,7 +195,7 @@ class Plan:
                 number, the thawed stage uses 0.3 times that number.
             schedule: "cosine", or None for a constant learning rate.
             thaw: First stage of the encoder that is trained: "all", or "stage2" to "stage5".
-            class_weights: Weight of each class in the loss of a pixel, or None.
+            class_weights: Weight of each class in the loss of a pixel, "balanced", or None.
             train_batch_norm: Whether the encoder's batch normalization is trained too.
             callbacks: Callbacks of Keras.
             verbose: What Keras prints: "auto", 0, 1 or 2.
@@ -213,11 +216,9 @@ class Plan:
         validation.choice("schedule", schedule, SCHEDULES)
         check_callbacks(callbacks, schedule)
         frozen_rate, thawed_rate = learning_rates(learning_rate)
-        weights = None
+        weights: tuple[float, ...] | str | None = None
         if class_weights is not None:
-            weights = validation.class_weights(
-                "class_weights", class_weights, model.output_shape[-1]
-            )
+            weights = checked_class_weights(class_weights, model.output_shape[-1])
             if len(train.element_spec) == 3:
                 raise ValueError(
                     "`class_weights` must be None where `train` has sample weights. Multiply the "
@@ -286,15 +287,23 @@ class Plan:
         waiting = [stage for stage in self.stages if not run.is_ended(stage.name, stage.epochs)]
         if waiting and run.epoch:
             run.restore(self.model, optimizer=False)
+        weights = self._weights() if waiting else None
         for stage in waiting:
-            self._train_stage(stage, run)
+            self._train_stage(stage, run, weights)
         run.finish(self.model)
         history = keras.callbacks.History()
         history.set_model(self.model)
         history.epoch, history.history = run.history()
         return history
 
-    def _train_stage(self, stage: Stage, run: Run) -> None:
+    def _weights(self) -> tuple[float, ...] | None:
+        """The weight of each class, counted where that is asked for."""
+        if not isinstance(self.class_weights, str):
+            return self.class_weights
+        ignore_class = model_info(self.model).ignore_class
+        return balanced_weights(self.train, self.model.output_shape[-1], ignore_class)
+
+    def _train_stage(self, stage: Stage, run: Run, weights: tuple[float, ...] | None) -> None:
         """Trains the epochs of a stage that are left, in one call of `fit`."""
         encoder = self.model.get_layer("encoder")
         if stage.name == FROZEN:
@@ -307,8 +316,8 @@ class Plan:
         if done:
             run.restore(self.model, optimizer=True)
         batches = with_checked_pixels(batches_from_epoch(self.train, run.epoch))
-        if self.class_weights is not None:
-            batches = _weighted(batches, self.class_weights)
+        if weights is not None:
+            batches = _weighted(batches, weights)
         # The batches are one endless stream. With `steps_per_epoch`, Keras keeps one iterator over
         # it through all epochs, on every backend.
         with pixel_errors():

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from petseg_cli.convert import convert
 from petseg_cli.data import data
 from petseg_cli.errors import in_options, is_expected, one_line
 from petseg_cli.evaluate import evaluate
@@ -26,8 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (models, data, train, evaluate, predict, export):
+for command in (models, train, evaluate, predict, export):
     app.command()(command)
+# `petseg data` describes a dataset, and has the subcommand `convert`.
+data_app = typer.Typer(rich_markup_mode=None)
+data_app.callback(invoke_without_command=True)(data)
+data_app.command()(convert)
+app.add_typer(data_app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

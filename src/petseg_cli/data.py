@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from petseg_cli.data_source import PETS, SYNTHETIC, announce_download, data_source
-from petseg_cli.options import Classes, Data, DataDir, check_can_write
+from petseg_cli.data_source import PETS, SYNTHETIC, announce_download, announce_layout, data_source
+from petseg_cli.errors import in_options
+from petseg_cli.options import (
+    Classes,
+    Data,
+    DataDir,
+    IgnoreClass,
+    Images,
+    Labels,
+    Masks,
+    check_can_write,
+)
 from petseg_cli.streams import printable
 
 if TYPE_CHECKING:
@@ -20,15 +30,24 @@ if TYPE_CHECKING:
 GRID_SIZE = (224, 224)
 GRID_BATCH_SIZE = 8
 
+# Masks with wrong labels, or with colours in place of labels, that are listed by name. Where there
+# are more, it is not these files that are wrong.
+LISTED_MASKS = 10
+
 # The detail of a problem is "fault. remedy", or "fault. Received: value. remedy". Messages of
 # Pillow inside a fault may have no full stop.
 REMEDY_START = re.compile(r"\. (?!Received:)(?=[A-Z])|\.? (?=Replace the file)")
 
 
 def data(
+    context: typer.Context,
     data: Data = "pets",
     data_dir: DataDir = None,
     classes: Classes = None,
+    images: Images = "images",
+    masks: Masks = "masks",
+    ignore_class: IgnoreClass = "255",
+    labels: Labels = None,
     sheet: Annotated[
         Path | None,
         typer.Option(metavar="SHEET.png", help="Draw examples with their masks into this file."),
@@ -39,13 +58,24 @@ def data(
     ] = False,
 ) -> None:
     """Describe a dataset: examples, class shares and image sizes."""
+    if context.invoked_subcommand is not None:
+        return
     if verify and sheet is not None:
         raise typer.BadParameter("It does not apply with --verify.", param_hint="--sheet")
     check_can_write(sheet, "--sheet")
     if sheet is not None and data not in (PETS, SYNTHETIC):
         _check_outside(sheet, Path(data).expanduser())
-    source = data_source(data, data_dir, classes)
+    source = data_source(
+        data,
+        data_dir,
+        classes,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
     announce_download(source)
+    announce_layout(source)
     if verify:
         problems = source.problems()
         for line in _problem_lines(problems):
@@ -63,7 +93,8 @@ def data(
     from petseg.data import describe
 
     splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=False)
-    Console().print(_table(describe(source.examples(), splits.class_names)))
+    summaries = describe(source.examples(), splits.class_names, splits.ignore_class)
+    Console().print(_table(summaries))
     if sheet is not None:
         from petseg.mask_grid import sample_grid
 
@@ -97,12 +128,24 @@ def _problem_lines(problems: "Sequence[Problem]") -> list[str]:
 
     of_dataset = get_args(LabelFault)
     lines: list[str] = []
-    remedies: dict[str, None] = {}  # an ordered set
+    remedies: dict[str, str] = {}  # an ordered set, with the kind of the first problem
+    masks: dict[str, int] = {}
     for problem in sorted(problems, key=lambda each: (each.kind in of_dataset, each.file)):
-        fault, *remedy = REMEDY_START.split(problem.detail, maxsplit=1)
+        fault, *remedy = REMEDY_START.split(in_options(problem.detail), maxsplit=1)
+        for text in remedy:
+            remedies.setdefault(text, problem.kind)
+        if problem.kind == "mislabelled" or "one integer per pixel" in fault:
+            masks[problem.kind] = masks.get(problem.kind, 0) + 1
+            if masks[problem.kind] > LISTED_MASKS:
+                continue
         lines.append(f"{problem.file}: {problem.kind}: {fault.rstrip('.')}")
-        remedies |= {f"{problem.kind}: {text}": None for text in remedy}
-    return [*lines, *(["", "What to do:", *remedies, ""] if remedies else [])]
+    lines += [
+        f"and {count - LISTED_MASKS:,} more {kind} masks like these"
+        for kind, count in masks.items()
+        if count > LISTED_MASKS
+    ]
+    todo = [f"{kind}: {text}" for text, kind in remedies.items()]
+    return [*lines, *(["", "What to do:", *todo, ""] if todo else [])]
 
 
 def _table(summaries: "Mapping[str, SplitSummary]") -> "Table":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 PETS, SYNTHETIC = "pets", "synthetic"
 DOWNLOAD = "800 MB"
 
+# Notes that say nothing new to a reader of the documentation.
+USUAL = (
+    "Images: images, masks: masks",
+    "Images: train/images, masks: train/masks",
+    "Val: a tenth of train, by a hash",
+    "Test: a tenth of train, by a hash",
+)
+
 
 def data_source(
     name: str,
     data_dir: Path | None = None,
     classes: Sequence[str] | None = None,
     binary: bool = False,
+    **folder: Any,
 ) -> "DataSource":
     """Builds the source of data that options describe, once they were checked.
 
@@ -31,9 +40,11 @@ def data_source(
         data_dir: `--data-dir`, or None.
         classes: `--classes`, or None.
         binary: `--binary`.
+        **folder: How a folder is read: `images`, `masks`, `ignore_class` and `labels` of
+            `DataSource`.
 
     Returns:
-        The source. Nothing is read or downloaded yet.
+        The source. No image is read or downloaded yet.
 
     Raises:
         typer.BadParameter: If an option does not apply to this source.
@@ -41,8 +52,32 @@ def data_source(
     """
     _check(name, data_dir, classes, binary)
     with quiet_import():
+        from petseg.data.folder_layout import is_official
+        from petseg.data.label_tables import LABEL_FILES, find_label_file
         from petseg.data.source import DataSource
-    return DataSource(name, data_dir, classes, binary)
+    source = DataSource(name, data_dir, classes, binary, **folder)
+    if name in (PETS, SYNTHETIC) or classes is not None or source.labels is not None:
+        return source
+    root = Path(name).expanduser()
+    if not is_official(root) and find_label_file(root) is None:
+        raise typer.BadParameter(
+            f"It is needed with --data {printable(name)}: the class names of the masks, in the "
+            "order of the labels, such as background,cat,dog. Or pass --labels, or put one of "
+            f"{', '.join(LABEL_FILES)} into the folder.",
+            param_hint="--classes",
+        )
+    return source
+
+
+def announce_layout(source: "DataSource") -> None:
+    """Says how a folder is read, where its layout is not images and masks.
+
+    Args:
+        source: The source that is about to be read.
+    """
+    notes = [note for note in source.notes() if note not in USUAL]
+    if notes:
+        warn(printable(f"Reading {source.name}. {'. '.join(notes)}."))
 
 
 def announce_download(source: "DataSource") -> None:
@@ -59,7 +94,7 @@ def announce_download(source: "DataSource") -> None:
 
 
 def class_names_of(source: "DataSource") -> tuple[str, ...]:
-    """Returns the class names of a source without reading it.
+    """Returns the class names of a source without reading its images.
 
     Args:
         source: The source.
@@ -67,12 +102,7 @@ def class_names_of(source: "DataSource") -> tuple[str, ...]:
     Returns:
         The names.
     """
-    from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES
-
-    if source.classes is not None:
-        return tuple(source.classes)
-    # Pets, synthetic pets, or the official archives of pets: `_check` refuses other folders.
-    return BINARY_CLASSES if source.binary else PET_CLASSES
+    return source.class_names
 
 
 def check_classes(source: "DataSource", info: "ModelInfo", model: str) -> None:
@@ -124,14 +154,3 @@ def _check(name: str, data_dir: Path | None, classes: Sequence[str] | None, bina
             "--data must be pets, synthetic or a folder. "
             f"Received: {printable(name)}.{did_you_mean(name, (PETS, SYNTHETIC))}"
         )
-    if name not in (PETS, SYNTHETIC) and classes is None and not _is_official(Path(name)):
-        raise typer.BadParameter(
-            f"It is needed with --data {printable(name)}: the class names of the masks, in the "
-            "order of the labels, such as background,cat,dog.",
-            param_hint="--classes",
-        )
-
-
-def _is_official(folder: Path) -> bool:
-    """Tells the unpacked archives of Oxford-IIIT Pet, as `petseg.data.folder_layout` does."""
-    return (folder.expanduser() / "annotations" / "trimaps").is_dir()

@@ -1,6 +1,8 @@
 """Errors as one line that speaks of options."""
 
+import ast
 import re
+import shlex
 
 from petseg_cli.streams import printable
 
@@ -8,7 +10,9 @@ from petseg_cli.streams import printable
 OPTIONS = {
     "class_names": "--classes",
     "name": "--data",
+    "out": "--out",
     "root": "--data",
+    "source": "SOURCE",
     "calibration": "--data",
 }
 SAME_NAME = (
@@ -21,9 +25,13 @@ SAME_NAME = (
     "data_dir",
     "epochs",
     "frozen_epochs",
+    "ignore_class",
     "image_size",
+    "images",
+    "labels",
     "learning_rate",
     "loss",
+    "masks",
     "optimizer",
     "quantize",
     "scales",
@@ -39,6 +47,9 @@ EXPECTED = (ValueError, OSError, KeyError, ImportError, MemoryError)
 
 # An argument in an error, such as `image_size` or `weights='pets'`.
 ARGUMENT = re.compile(r"`(\w+)(?:=['\"]?([^`'\"]*)['\"]?)?`")
+
+# A table of labels as an argument, such as `labels={0: 'road', 11: None}`.
+LABELS = re.compile(r"`labels=(\{[^`]*\})`")
 
 # What else the library says about Python, and what the command line says instead.
 PHRASES = (
@@ -94,6 +105,7 @@ def in_options(text: str) -> str:
     """
     for pattern, phrase in PHRASES:
         text = re.sub(pattern, phrase, text)
+    text = LABELS.sub(_labels_option, text)
 
     def option(match: re.Match[str]) -> str:
         name, value = match.groups()
@@ -102,3 +114,10 @@ def in_options(text: str) -> str:
         return OPTIONS[name] if value in (None, "", "True") else f"{OPTIONS[name]} {value}"
 
     return ARGUMENT.sub(option, text)
+
+
+def _labels_option(match: re.Match[str]) -> str:
+    """Writes a table of labels as the option: `--labels 0=road,11=`."""
+    table = ast.literal_eval(match[1])
+    value = ",".join(f"{label}={name or ''}" for label, name in table.items())
+    return f"--labels {shlex.quote(value)}"

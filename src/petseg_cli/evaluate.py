@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from petseg_cli.data_source import announce_download, check_classes, data_source
+from petseg_cli.data_source import announce_download, announce_layout, check_classes, data_source
 from petseg_cli.model_loading import MODEL_HELP, find_model, load_model
 from petseg_cli.options import (
     BatchSize,
@@ -13,6 +13,10 @@ from petseg_cli.options import (
     Classes,
     Data,
     DataDir,
+    IgnoreClass,
+    Images,
+    Labels,
+    Masks,
     ModelImageSize,
     check_json_path,
 )
@@ -27,6 +31,10 @@ def evaluate(
     data: Data = "pets",
     data_dir: DataDir = None,
     classes: Classes = None,
+    images: Images = "images",
+    masks: Masks = "masks",
+    ignore_class: IgnoreClass = "255",
+    labels: Labels = None,
     binary: Binary = False,
     image_size: ModelImageSize = None,
     batch_size: BatchSize = 32,
@@ -38,7 +46,16 @@ def evaluate(
     """Evaluate a model on a whole test split."""
     check_json_path(json, "--json")
     found = find_model(model)
-    source = data_source(data, data_dir, classes, binary)
+    source = data_source(
+        data,
+        data_dir,
+        classes,
+        binary,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
     loaded = load_model(found)
     check_classes(source, loaded.info, loaded.name)
     size = loaded.size_for(image_size)
@@ -48,6 +65,7 @@ def evaluate(
     import petseg
 
     announce_download(source)
+    announce_layout(source)
     splits = source.splits(image_size=size, batch_size=batch_size)
     typer.echo(
         f"Evaluating {loaded.name} on the test split of {printable(data)} "

@@ -6,9 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg_cli.data_source import announce_download, check_classes, data_source
+from petseg_cli.data_source import announce_download, announce_layout, check_classes, data_source
 from petseg_cli.model_loading import DEFAULT_MODEL, KERAS_SUFFIX, find_model, load_keras_model
-from petseg_cli.options import Binary, Classes, DataDir, ModelImageSize
+from petseg_cli.options import (
+    Binary,
+    Classes,
+    DataDir,
+    IgnoreClass,
+    Images,
+    Labels,
+    Masks,
+    ModelImageSize,
+)
 from petseg_cli.streams import printable
 from petseg_cli.tensorflow_logging import quiet_stderr
 
@@ -61,18 +70,26 @@ def export(
     ] = None,
     data_dir: DataDir = None,
     classes: Classes = None,
+    images: Images = "images",
+    masks: Masks = "masks",
+    ignore_class: IgnoreClass = "255",
+    labels: Labels = None,
     binary: Binary = False,
     image_size: ModelImageSize = None,
 ) -> None:
     """Export a model to ONNX, LiteRT, OpenVINO or SavedModel.
 
-    The exported file is run and compared with the model before it is kept. --data, --data-dir,
-    --classes, --binary and --image-size are for --quantize int8 alone.
+    The exported file is run and compared with the model before it is kept. The options of the data
+    and --image-size are for --quantize int8 alone.
     """
     given = {
         "--data": data,
         "--data-dir": data_dir,
         "--classes": classes,
+        "--images": None if images == "images" else images,
+        "--masks": None if masks == "masks" else masks,
+        "--ignore-class": None if ignore_class == 255 else ignore_class,
+        "--labels": labels,
         "--binary": binary or None,
         "--image-size": image_size,
     }
@@ -87,7 +104,16 @@ def export(
         )
     source = None
     if quantize is Quantization.INT8:
-        source = data_source(data or "pets", data_dir, classes, binary)
+        source = data_source(
+            data or "pets",
+            data_dir,
+            classes,
+            binary,
+            images=images,
+            masks=masks,
+            ignore_class=ignore_class,
+            labels=labels,
+        )
     loaded = load_keras_model(found)
     calibration: Any = None
     checked = f"its {'classes' if quantize or argmax else 'logits'} on synthetic pets"
@@ -95,6 +121,7 @@ def export(
         check_classes(source, loaded.info, loaded.name)
         size = loaded.size_for(image_size)
         announce_download(source)
+        announce_layout(source)
         calibration = source.splits(image_size=size).val
         checked = f"its mean IoU on {printable(source.name)} at {size[0]} x {size[1]} pixels"
 

@@ -82,6 +82,62 @@ def parse_scales(text: str) -> tuple[float, ...] | str:
     return text if text == "auto" else parse_numbers(text)
 
 
+def parse_ignore_class(text: str) -> int | None:
+    """Reads "11" as a label, and "none" as no label.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        The label, or None.
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
+    if text.strip().lower() == "none":
+        return None
+    if not text.strip().isdecimal():
+        raise typer.BadParameter(f"{text!r} is not a label such as 255, or none.")
+    return int(text)
+
+
+def parse_labels(text: str) -> str | dict[int, str | None]:
+    """Reads "0=road,7=car,11=" as a table of labels, and all else as the path of one.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        The class name of each label, None for no class; or the path.
+
+    Raises:
+        typer.BadParameter: If the text has an equals sign and is no such table.
+    """
+    if "=" not in text or Path(text).exists():
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(separator and label.strip().isdecimal() for label, separator, _ in pairs):
+        raise typer.BadParameter(
+            f"{text!r} is not a table such as 0=road,7=car,11= (11 means no class), nor a file."
+        )
+    return {int(label): name.strip() or None for label, _, name in pairs}
+
+
+def parse_class_weights(text: str) -> tuple[float, ...] | str:
+    """Reads "1,2.5" as numbers, and "balanced" as it is.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        The numbers, or "balanced".
+
+    Raises:
+        typer.BadParameter: If the text is something else.
+    """
+    return "balanced" if text.strip().lower() == "balanced" else parse_numbers(text)
+
+
 # The type is `Any` where the parser decides on it.
 Data = Annotated[
     str,
@@ -102,6 +158,32 @@ Classes = Annotated[
         parser=parse_names,
         metavar="A,B,...",
         help="Class names of a folder's masks, in the order of the labels.",
+    ),
+]
+Images = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Name of a folder's folder of images, such as train."),
+]
+Masks = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Name of its folder of masks, such as trainannot."),
+]
+IgnoreClass = Annotated[
+    Any,
+    typer.Option(
+        parser=parse_ignore_class,
+        metavar="LABEL|none",
+        help="Label of pixels without a class in a folder's masks.",
+    ),
+]
+Labels = Annotated[
+    Any,
+    typer.Option(
+        parser=parse_labels,
+        metavar="FILE|0=A,7=B,...",
+        help="What the labels or colours in a folder's masks mean: a CSV or JSON file, or a list. "
+        "Default: classes.csv, class_dict.csv, labelmap.txt or classes.json in the folder, where "
+        "--classes is left out.",
     ),
 ]
 Binary = Annotated[

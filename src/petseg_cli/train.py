@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from petseg_cli.catalogue import BACKBONES, pretrained_models
-from petseg_cli.data_source import announce_download, class_names_of, data_source
+from petseg_cli.data_source import announce_download, announce_layout, class_names_of, data_source
 from petseg_cli.options import (
     BatchSize,
     Binary,
     Classes,
     Data,
     DataDir,
+    IgnoreClass,
+    Images,
+    Labels,
+    Masks,
     nearest,
-    parse_numbers,
+    parse_class_weights,
     parse_size,
 )
 from petseg_cli.streams import printable, warn
@@ -65,6 +69,10 @@ def train(
     data: Data = "pets",
     data_dir: DataDir = None,
     classes: Classes = None,
+    images: Images = "images",
+    masks: Masks = "masks",
+    ignore_class: IgnoreClass = "255",
+    labels: Labels = None,
     binary: Binary = False,
     image_size: Annotated[
         Any,
@@ -82,7 +90,12 @@ def train(
     loss: Annotated[Loss, typer.Option(help="Loss.")] = Loss.CROSS_ENTROPY_DICE,
     class_weights: Annotated[
         Any,
-        typer.Option(parser=parse_numbers, metavar="W,W,...", help="A weight for each class."),
+        typer.Option(
+            parser=parse_class_weights,
+            metavar="W,W,...|balanced",
+            help="A weight for each class, or balanced: weights from the shares of the classes in "
+            "the training masks.",
+        ),
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Optimizer.")] = Optimizer.ADAMW,
     augment: Annotated[
@@ -99,7 +112,16 @@ def train(
     """
     from rich.console import Console
 
-    source = data_source(data, data_dir, classes, binary)
+    source = data_source(
+        data,
+        data_dir,
+        classes,
+        binary,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
     with quiet_import():
         from petseg.comparison import score_table
         from petseg.experiment import Settings, find_result, run
@@ -116,6 +138,10 @@ def train(
         data=data,
         classes=classes,
         binary=binary,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
         image_size=image_size,
         batch_size=batch_size,
         frozen_epochs=frozen_epochs,
@@ -131,6 +157,7 @@ def train(
     if result is None:
         _check(settings, class_names_of(source), out)
         announce_download(source)
+        announce_layout(source)
         assert settings.backbone is not None  # chosen by the settings
         entry = BACKBONES[settings.backbone]
         if settings.weights == "imagenet" and not entry.ships:
@@ -161,12 +188,12 @@ def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> Non
         typer.BadParameter: If the weights do not exist or do not fit, or `out` is a file.
         ValueError: If the class weights do not fit the classes.
     """
-    from petseg_runtime import validation
+    from petseg.class_balance import checked_class_weights
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{printable(out)} is not a folder.", param_hint="--out")
     if settings.class_weights is not None:
-        validation.class_weights("class_weights", settings.class_weights, len(class_names))
+        checked_class_weights(settings.class_weights, len(class_names))
     weights = settings.weights
     if weights not in (None, "imagenet", "pets") and not Path(weights).is_file():
         raise typer.BadParameter(

@@ -1,5 +1,6 @@
 """`petseg data`, and the options that say where data comes from."""
 
+import json
 import warnings
 
 import numpy as np
@@ -11,6 +12,26 @@ from petseg.data.source import DataSource
 from petseg_cli.data_source import announce_download, class_names_of, data_source
 
 CLASSES = "pet, background, border"
+
+
+CAMVID = tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split())
+
+
+def write_camvid(root, *, count=2, masks="{}annot", ending="", colours=False):
+    """11 classes and void, each a twelfth of every mask, in the folders of SegNet or of Kaggle."""
+    labels = np.tile(np.arange(12, dtype=np.uint8).repeat(4), (36, 1))
+    table = np.array([(20 * label, 10, 20) for label in range(12)], np.uint8)
+    for split in ("train", "val", "test"):
+        for folder in (root / split, root / masks.format(split)):
+            folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            Image.new("RGB", (48, 36)).save(root / split / f"{number}.png")
+            mask = Image.fromarray(table[labels] if colours else labels)
+            mask.save(root / masks.format(split) / f"{number}{ending}.png")
+    if colours:
+        rows = zip((*CAMVID, "Void"), table.tolist(), strict=True)
+        lines = [f"{name},{red},{green},{blue}" for name, (red, green, blue) in rows]
+        (root / "class_dict.csv").write_text("\n".join(["name,r,g,b", *lines]) + "\n")
 
 
 def rows_of(out: str) -> dict[str, list[str]]:
@@ -89,14 +110,15 @@ def test_verify_lists_by_name_and_each_remedy_once(cli, own_folder):
     code, out, _ = cli("data", "--data", own_folder, "--classes", CLASSES, "--verify")
     fault = (
         "must hold one integer per pixel, as grey values or palette indices. "
-        "Received: an image of mode RGB"
+        "Received: an image of mode RGB with the colours (255, 0, 0)"
     )
     lines = out.splitlines()
     assert code == 1
     assert lines[:3] == [f"{path}: unreadable: {fault}" for path in masks]
     remedies = [line for line in lines if line.startswith("unreadable: ")]
     assert len(remedies) == 1
-    assert remedies[0].startswith("unreadable: Change each colour to the index of its class")
+    assert remedies[0].startswith("unreadable: If the colours stand for classes, pass a table of ")
+    assert "as --labels, such as a file classes.csv with the columns name, r, g and b" in out
 
 
 def test_verify_divides_messages_of_pillow_from_the_remedy(cli, own_folder):
@@ -115,8 +137,82 @@ def test_verify_explains_masks_of_0_and_255(cli, own_folder):
     code, out, _ = cli("data", "--data", own_folder, "--classes", "background,pet", "--verify")
     assert code == 1
     assert "absent" in out
-    assert "If 255 marks" in out
+    (remedy,) = (line for line in out.splitlines() if "If 255 marks" in line)
+    assert remedy.endswith('class 1 "pet", pass --labels 0=background,255=pet.')
     assert out.endswith("warnings.\n")
+    # The remedy works as it is written.
+    labels = remedy.rstrip(".").rsplit(" ", 1)[1]
+    code, out, _ = cli("data", "--data", own_folder, "--labels", labels, "--verify")
+    assert (code, out) == (0, "No problems found.\n")
+
+
+def test_verify_lists_ten_masks_with_wrong_labels(cli, tmp_path):
+    write_camvid(tmp_path, count=5)
+    verify = ("data", "--data", tmp_path, "--classes", ",".join(CAMVID), "--verify")
+    code, out, err = cli(*verify)
+    assert code == 1
+    assert err == f"petseg: Reading {tmp_path}. Images: train, masks: trainannot.\n"
+    listed = [line for line in out.splitlines() if line.startswith(f"{tmp_path}/")]
+    assert len(listed) == 10
+    assert "and 5 more mislabelled masks like these" in out.splitlines()
+    assert "label 11 is in 8.3% of the pixels of 15 masks (2,160 pixels, 15 masks) and is no" in out
+    assert out.count("If 11 means no class, pass --ignore-class 11. Otherwise name every") == 1
+    assert cli(*verify, "--ignore-class", "11")[:2] == (0, "No problems found.\n")
+
+
+def test_a_folder_with_colours(cli, tmp_path):
+    """As CamVid comes from Kaggle: one command to verify, without any option."""
+    write_camvid(tmp_path, masks="{}_labels", ending="_L", colours=True)
+    code, out, err = cli("data", "--data", tmp_path, "--verify")
+    assert (code, out) == (0, "No problems found.\n")
+    assert f"Classes: {', '.join(CAMVID)}, from {tmp_path / 'class_dict.csv'}." in err
+    code, out, _ = cli("data", "--data", tmp_path)
+    rows = rows_of(out)
+    assert code == 0
+    assert [row for row in rows if row.endswith("pixels")][:11] == [f"{n}, pixels" for n in CAMVID]
+    assert rows["unlabelled, pixels"] == ["8.3%", "8.3%", "8.3%"]
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nsky,0,10,20\nroad,20,10,20\n")
+    code, out, _ = cli("data", "--data", tmp_path, "--verify")
+    assert code == 1
+    assert "colour (40, 10, 20) is in 8.3% of the pixels of 6 masks" in out
+    assert "class_dict.csv with the name of its class, or without a name where it means" in out
+
+
+def test_one_command_trains_on_camvid(cli, tmp_path):
+    write_camvid(tmp_path / "camvid")
+    options = ("--classes", ",".join(CAMVID), "--ignore-class", "11", "--data", tmp_path / "camvid")
+    out = tmp_path / "run"
+    small = ("--image-size", "32", "--backbone", "mobilenet", "--weights", "none")
+    epochs = ("--frozen-epochs", "0", "--epochs", "1", "--class-weights", "balanced")
+    code, text, err = cli("train", "unet", *options, *small, *epochs, "--out", out)
+    assert code == 0, err
+    info = petseg.model_info(out / "model.keras")
+    assert (info.class_names, info.ignore_class) == (CAMVID, 11)
+    settings = json.loads((out / "result.json").read_text())["settings"]
+    assert settings["ignore_class"] == 11
+    assert settings["class_weights"] == "balanced"
+    assert "labels" not in settings
+    code, text, err = cli("evaluate", out, *options)
+    assert code == 0, err
+    assert "mean IoU" in text
+
+
+def test_convert(cli, tmp_path):
+    shape = {"label": "car", "points": [[2, 2], [20, 2], [20, 20]], "shape_type": "polygon"}
+    for number in range(40):
+        Image.new("RGB", (30, 24)).save(tmp_path / f"{number}.png")
+        record = {"shapes": [shape], "imagePath": f"{number}.png"}
+        (tmp_path / f"{number}.json").write_text(json.dumps(record))
+    code, out, err = cli("data", "convert", tmp_path, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert f"Wrote {tmp_path}/out: 40 images, their masks, and classes.csv" in out
+    code, out, err = cli("data", "--data", tmp_path / "out", "--verify")
+    assert (code, out) == (0, "No problems found.\n"), err
+    code, out, err = cli("data", "convert", tmp_path, "--out", tmp_path / "out")
+    assert (code, out) == (1, "")
+    assert "petseg: error: --out must be a new or an empty folder" in err
+    code, out, err = cli("data", "convert", tmp_path / "nothing", "--out", tmp_path / "new")
+    assert "petseg: error: SOURCE must be a COCO JSON file" in err
 
 
 @pytest.mark.parametrize(
@@ -132,6 +228,11 @@ def test_verify_explains_masks_of_0_and_255(cli, own_folder):
         ("data --data petz", 1, "petseg: error: --data must be pets, synthetic or a folder."),
         ("data --data petz", 1, "Did you mean pets?"),
         ("data --data .", 2, "--classes: It is needed with --data ."),
+        ("data --ignore-class x", 2, "'x' is not a label such as 255, or none."),
+        ("data --labels 0=a,b=1", 2, "'0=a,b=1' is not a table such as 0=road,7=car,11="),
+        ("data --ignore-class none", 1, '--ignore-class must be 255 with the data "pets"'),
+        ("data --data . --labels a.csv", 1, "--labels must be a CSV or JSON file. Received: a.csv"),
+        ("data --data . --classes a,b --masks x", 1, "--images and --masks must be the names"),
     ],
 )
 def test_a_mistake_is_answered_in_words(cli, tmp_path, monkeypatch, args, code, message):

@@ -39,6 +39,12 @@ from petseg_cli.options import parse_names, parse_numbers, parse_size
         ),
         ("`classes` must be None for the archives", "--classes must be left out for the archives"),
         ("run `pip install x`", "run `pip install x`"),
+        ("pass `ignore_class=11`.", "pass --ignore-class 11."),
+        (
+            "pass `labels={0: 'road', 7: 'it\\'s', 11: None}`.",
+            "pass --labels '0=road,7=it'\"'\"'s,11='.",
+        ),
+        ("pass `labels={0: 'road', 7: None}`.", "pass --labels 0=road,7=."),
     ],
 )
 def test_arguments_become_options(message, expected):
@@ -51,12 +57,10 @@ def test_every_name_is_an_option_of_a_command():
     from petseg_cli import app, errors
 
     group = typer.main.get_command(app)
-    known = {
-        flag
-        for command in group.commands.values()
-        for parameter in command.params
-        for flag in parameter.opts
-    }
+    commands = list(group.commands.values())
+    commands += [each for command in commands for each in getattr(command, "commands", {}).values()]
+    parameters = [parameter for command in commands for parameter in command.params]
+    known = {flag for parameter in parameters for flag in (*parameter.opts, parameter.metavar)}
     assert set(errors.OPTIONS.values()) <= known
 
 
@@ -97,7 +101,7 @@ def test_lists_are_divided_at_commas():
         parse_numbers("1,b")
 
 
-def test_a_warning_is_one_line(cli, monkeypatch, tmp_path):
+def test_a_warning_is_one_line(cli, monkeypatch, own_folder):
     def warns(*_args: object, **_options: object) -> None:
         warnings.warn("`class_names` are\n  odd.", UserWarning, stacklevel=1)
         raise ValueError("`tile` is bad.")
@@ -105,7 +109,7 @@ def test_a_warning_is_one_line(cli, monkeypatch, tmp_path):
     monkeypatch.setattr("petseg.data.source.DataSource.problems", warns)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        code, _, err = cli("data", "--data", tmp_path, "--classes", "a,b", "--verify")
+        code, _, err = cli("data", "--data", own_folder, "--classes", "a,b", "--verify")
     assert code == 1
     assert err == "petseg: warning: --classes are odd.\npetseg: error: --tile is bad.\n"
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from petseg import experiment
 from petseg.experiment import Result, Settings
 from petseg_cli import main
-from petseg_cli.options import parse_size
+from petseg_cli.options import parse_ignore_class, parse_size
 from petseg_cli.train import Augment, Loss, Optimizer, train
 from petseg_cli.training_display import TrainingDisplay
 
@@ -52,11 +52,12 @@ def test_train_passes_its_options_on(run_dir):
 
 def test_the_defaults_are_those_of_settings():
     parameters = inspect.signature(train).parameters
+    parsers = {"image_size": parse_size, "ignore_class": parse_ignore_class}
     for field in dataclasses.fields(Settings):
         if field.name != "architecture":
             default = parameters[field.name].default
-            found = parse_size(default) if field.name == "image_size" else default
-            assert found == field.default, field.name
+            parser = parsers.get(field.name)
+            assert (parser(default) if parser else default) == field.default, field.name
 
 
 def test_the_imagenet_download_is_announced_before_anything_is_loaded(cli, tmp_path, own_folder):

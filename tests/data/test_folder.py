@@ -6,7 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from petseg.data import folder_examples, load_folder, pet_examples, verify_folder
-from petseg.data.folder_layout import SPLITS
+from petseg.data.folder_names import SPLITS
+from petseg.data.label_scheme import TRIMAPS, index_scheme
 from petseg.data.masks import mask_faults, read_labels
 
 CLASSES = ("road", "car", "sky")
@@ -172,8 +173,8 @@ class TestOwn:
         write_own(tmp_path, 60, labels=[0, 3])
         splits = load_folder(tmp_path, class_names=CLASSES)
         expected = (
-            r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. If your labels start at 1, "
-            r"subtract 1 .*verify_folder"
+            r"masks.\d+\.png has labels 3, expected 0 to 2 or 255\. If 3 means no class, pass "
+            r"`ignore_class=3`.*verify_folder"
         )
         with pytest.raises(tf.errors.OpError, match=expected):
             next(iter(splits.val))
@@ -204,8 +205,10 @@ class TestOwn:
             load_folder(tmp_path / "nowhere", class_names=CLASSES)
         with pytest.raises(FileNotFoundError, match=r"images is missing. `root` must hold images/"):
             load_folder(tmp_path, class_names=CLASSES)
-        write_own(tmp_path / "train", 1)
-        with pytest.raises(FileNotFoundError, match=r"val.images is missing"):
+        for split in ("train", "val"):
+            write_own(tmp_path / split, 1)
+        (tmp_path / "val" / "masks").rename(tmp_path / "val" / "mask")
+        with pytest.raises(FileNotFoundError, match=r"val.masks is missing. `root` must hold"):
             load_folder(tmp_path, class_names=CLASSES)
 
     def test_empty_split(self, tmp_path):
@@ -300,24 +303,21 @@ class TestLabels:
         pixels = np.zeros((4, 6, 3), np.uint8)
         pixels[:, 3:, 0] = 255
         Image.fromarray(pixels).convert(mode).save(tmp_path / "mask.png")
-        expected = rf"mask.png must hold one integer per pixel.*mode {mode}\. Change each colour to"
-        with pytest.raises(ValueError, match=expected) as error:
-            read_labels(tmp_path / "mask.png")
-        # The remedy of the message: red is 1, the rest 0.
-        (code,) = (part for part in str(error.value).split("`") if "Image.fromarray" in part)
-        mask = np.asarray(Image.open(tmp_path / "mask.png"))
-        eval(code, {"Image": Image, "np": np, "mask": mask}).save(tmp_path / "mask.png")
-        np.testing.assert_array_equal(
-            read_labels(tmp_path / "mask.png")[0, :, 0], [0] * 3 + [1] * 3
+        expected = (
+            rf"mask.png must hold one integer per pixel.*mode {mode} with the colours "
+            r"\(0, 0, 0\), \(255, 0, 0\)\. If the colours stand for classes, pass a table of them "
+            r"as `labels`"
         )
+        with pytest.raises(ValueError, match=expected):
+            read_labels(tmp_path / "mask.png")
+        colours = read_labels(tmp_path / "mask.png", colours=True)
+        np.testing.assert_array_equal(colours[0, :, 0], [0] * 3 + [0x0000FF] * 3)
 
     @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
     def test_grey_in_several_channels(self, tmp_path, mode):
         grey = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
         grey.convert(mode).save(tmp_path / "mask.png")
-        expected = r"mode .*: keep one, with `Image.fromarray\(mask\[..., 0\]\)`"
-        with pytest.raises(ValueError, match=expected):
-            read_labels(tmp_path / "mask.png")
+        np.testing.assert_array_equal(read_labels(tmp_path / "mask.png")[..., 0], [[0, 1, 2]])
 
     def test_fractions_are_no_labels(self, tmp_path):
         Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "mask.tif")
@@ -348,9 +348,9 @@ class TestLabels:
 
     def test_faults(self):
         image = np.zeros((4, 6, 3))
-        assert mask_faults(np.full((4, 6, 1), 255), image, range(3)) == {}
-        assert mask_faults(np.ones((4, 6, 1)), image, range(1, 4)) == {}
-        faults = mask_faults(np.arange(8).reshape(2, 4, 1), image, range(1, 4))
+        assert mask_faults(np.full((4, 6, 1), 255), image, index_scheme(CLASSES, 255)) == {}
+        assert mask_faults(np.ones((4, 6, 1), np.uint8), image, TRIMAPS) == {}
+        faults = mask_faults(np.arange(8).reshape(2, 4, 1), image, TRIMAPS)
         assert faults == {
             "misaligned": "is 2 x 4 pixels (height x width), but its image is 4 x 6. Save the mask "
             "at the size of its image.",
@@ -361,13 +361,18 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("labels", "remedy"),
         [
-            ([1, 2, 3], "If your labels start at 1, subtract 1 from them with `Image"),
-            ([0, 7], "Change each label to the index of its class, the same in all masks, for"),
+            (
+                [1, 2, 3],
+                "If your labels start at 1, pass `labels={0: None, 1: 'road', 2: 'car', 3: 'sky'}`."
+                " If 3 means no class, pass `ignore_class=3`. Otherwise",
+            ),
+            ([0, 3], "If 3 means no class, pass `ignore_class=3`. Otherwise name every class."),
+            ([0, 7], "Give each label its class with a table as `labels`"),
             (range(200), "JPEG compression or interpolation often makes so many labels: save"),
         ],
     )
     def test_the_remedy_fits_the_labels(self, labels, remedy):
         mask = np.array([labels])[..., None]
         image = np.zeros((*mask.shape[:2], 3))
-        (detail,) = mask_faults(mask, image, range(3)).values()
+        (detail,) = mask_faults(mask, image, index_scheme(CLASSES, 255)).values()
         assert f", expected 0 to 2 or 255. {remedy}" in detail

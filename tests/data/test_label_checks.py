@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from petseg.data import DataSource, LabelWarning, Problem, load_folder, verify_folder
-from petseg.data.folder_layout import SPLITS
+from petseg.data.folder_names import SPLITS
 from petseg.data.label_checks import LEAST_SAMPLED_MASKS, SAMPLED_MASKS
 
 TWO = ("background", "object")
 THREE = ("road", "car", "sky")
-REPLACE_BY_1 = "`Image.fromarray(np.where(mask == 255, 1, mask).astype(mask.dtype))`"
+VOID_AS_OBJECT = "`labels={0: 'background', 255: 'object'}`"
 
 
 def write_pair(folder, name, mask):
@@ -44,13 +44,10 @@ def the_problem(root, class_names):
     return problem
 
 
-def apply_remedy(root, detail):
-    """Runs the code between the backticks that makes an image of `mask` on each mask."""
-    (code,) = (part for part in detail.split("`") if part.startswith("Image.fromarray"))
-    for path in root.rglob("masks/*.png"):
-        with Image.open(path) as image:
-            mask = np.asarray(image)
-        eval(code, {"Image": Image, "np": np, "mask": mask}).save(path)
+def remedies(detail):
+    """The arguments that the detail of a problem tells to pass."""
+    codes = (part for part in detail.split("`") if "=" in part)
+    return [eval(f"dict({code})") for code in codes]
 
 
 @pytest.fixture
@@ -71,25 +68,25 @@ class TestBlackAndWhite:
         assert (problem.kind, problem.severity) == ("absent", "error")
         assert problem.detail == (
             "no label but 0 and 255 occurs in 6 masks, and 255 means no class. If 255 marks "
-            f'class 1 "object", change it to 1, for example with {REPLACE_BY_1}.'
+            f'class 1 "object", pass {VOID_AS_OBJECT}.'
         )
 
     def test_the_remedy_works(self, tmp_path):
         write_splits(tmp_path, every=striped(0, 0, 0, 255))
-        apply_remedy(tmp_path, the_problem(tmp_path, TWO).detail)
-        assert verify_folder(tmp_path, class_names=TWO) == []
-        with Image.open(tmp_path / "val" / "masks" / "1.png") as image:
-            np.testing.assert_array_equal(np.asarray(image)[0], [0, 0, 0, 1, 0, 0, 0, 1, 0, 0])
+        (remedy,) = remedies(the_problem(tmp_path, TWO).detail)
+        assert verify_folder(tmp_path, **remedy) == []
+        (_, mask), *_ = load_folder(tmp_path, image_size=(4, 10), batch_size=1, **remedy).val
+        np.testing.assert_array_equal(mask[0, 0, :, 0], [0, 0, 0, 1, 0, 0, 0, 1, 0, 0])
 
     def test_255_is_the_first_class(self, tmp_path):
         problem = the_problem(write_splits(tmp_path, every=striped(1, 255)), TWO)
         assert "no label but 1 and 255 occurs" in problem.detail
-        assert 'If 255 marks class 0 "background", change it to 0' in problem.detail
+        assert 'If 255 marks class 0 "background", pass `labels={1: ' in problem.detail
 
     def test_three_names(self, tmp_path):
         problem = the_problem(write_splits(tmp_path, every=striped(0, 255)), THREE)
         assert problem.kind == "absent"
-        assert "marks a class, change it to the index of that class" in problem.detail
+        assert "marks a class, name its label in `labels`, such as `labels={0:" in problem.detail
 
     def test_nothing_but_255(self, tmp_path):
         problem = the_problem(write_splits(tmp_path, every=striped(255)), TWO)
@@ -106,8 +103,8 @@ class TestBlackAndWhite:
             (warning,) = caught
             assert str(warning.message) == (
                 f"{tmp_path}: no label but 0 and 255 occurs in 2 training masks, and 255 means no "
-                f'class. If 255 marks class 1 "object", change it to 1, for example with '
-                f"{REPLACE_BY_1}. `petseg.data.verify_folder` checks every mask. To silence this: "
+                f'class. If 255 marks class 1 "object", pass {VOID_AS_OBJECT}. '
+                "`petseg.data.verify_folder` checks every mask. To silence this: "
                 '`warnings.simplefilter("ignore", petseg.data.LabelWarning)`.'
             )
 
@@ -143,7 +140,8 @@ class TestClasses:
     def test_absent_beside_255(self, tmp_path):
         problem = the_problem(write_splits(tmp_path, every=striped(0, 0, 0, 0, 2, 255)), THREE)
         assert problem.kind == "absent"
-        assert f"marks it, change 255 to 1 with {REPLACE_BY_1}." in problem.detail
+        expected = "marks it, pass `labels={0: 'road', 2: 'sky', 255: 'car'}`."
+        assert expected in problem.detail
 
     def test_absent_in_train(self, tmp_path):
         root = write_splits(tmp_path, train=striped(0, 1), every=striped(0, 1, 2))
@@ -216,8 +214,8 @@ class TestUnlabelled:
         assert (problem.kind, problem.severity) == ("unlabelled", "warning")
         assert problem.detail == (
             "26.0% of the pixels of 6 masks have the label 255, no class, and are ignored in "
-            "training and scores. If 255 marks a class, change it to the index of that class, for "
-            f"example with {REPLACE_BY_1}. If the labels are sparse on purpose, accept this."
+            f"training and scores. If 255 marks a class, name it in `labels`, such as "
+            f"{VOID_AS_OBJECT}. If the labels are sparse on purpose, accept this."
         )
         with pytest.warns(LabelWarning, match=r"26\.0% of the pixels of 2 training masks"):
             load_folder(tmp_path, class_names=TWO)
@@ -238,9 +236,9 @@ class TestSample:
 
         seen = []
 
-        def spy(path):
+        def spy(path, **options):
             seen.append(path)
-            return read_labels(path)
+            return read_labels(path, **options)
 
         read_labels = label_checks.read_labels
         monkeypatch.setattr(label_checks, "read_labels", spy)
@@ -284,42 +282,83 @@ class TestSample:
         assert read == []
 
 
-class TestSeveralUnknownLabels:
-    def test_the_remedy_keeps_labels_of_16_bits_apart(self, tmp_path):
-        """In 8 bits, 512 would become 0."""
-        root = write_splits(tmp_path, every=striped(0, 0, 256, 512))
-        problems = verify_folder(root, class_names=THREE)
-        assert "has labels 256, 512, expected 0 to 2 or 255. Change each" in problems[0].detail
-        apply_remedy(root, problems[0].detail)
-        assert verify_folder(root, class_names=THREE) == []
-        with Image.open(root / "train" / "masks" / "0.png") as image:
-            np.testing.assert_array_equal(np.asarray(image)[0, :4], [0, 0, 1, 2])
+class TestUnknownLabels:
+    def test_each_label_has_its_share(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(0, 0, 1, 1, 2, 2, 1, 256, 512, 512))
+        *files, one, other = verify_folder(root, class_names=THREE)
+        assert "has labels 256, 512, expected 0 to 2 or 255. Give each" in files[0].detail
+        assert (one.kind, one.severity) == ("unknown", "error")
+        assert one.detail == (
+            "label 256 is in 10.0% of the pixels of 6 masks (24 pixels, 6 masks) and is no class. "
+            "Pass a table of all labels as `labels`, without a name for those that mean no class."
+        )
+        assert other.detail.startswith("label 512 is in 20.0% of the pixels of 6 masks (48 pix")
+        labels = {0: "road", 1: "car", 2: "sky", 256: None, 512: "sky"}
+        assert verify_folder(root, labels=labels) == []
 
-    def test_the_remedy_of_one_mask_keeps_the_labels_of_another(self, tmp_path):
-        root = write_splits(tmp_path, train=striped(0, 1, 256), every=striped(0, 1, 512))
-        apply_remedy(root, verify_folder(root, class_names=THREE)[0].detail)
-        problems = verify_folder(root, class_names=THREE)
-        assert {problem.kind for problem in problems[:4]} == {"mislabelled"}
-        assert "has labels 512, expected" in problems[0].detail
+    def test_the_label_after_the_last(self, tmp_path):
+        """As in CamVid: 11 classes, 11 is void."""
+        root = write_splits(tmp_path, every=striped(0, 1, 2, 3))
+        dataset = verify_folder(root, class_names=THREE)[-1]
+        (remedy,) = remedies(dataset.detail)
+        assert remedy == {"ignore_class": 3}
+        assert verify_folder(root, class_names=THREE, **remedy) == []
+        assert load_folder(root, class_names=THREE, **remedy).ignore_class == 3
+
+    def test_many_labels_are_one_problem(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(*range(100), width=100))
+        *_, dataset = verify_folder(root, class_names=THREE)
+        assert dataset.detail.startswith("97 labels in 97.0% of the pixels of 6 masks stand for")
 
 
 class TestLabelsFromOne:
     def test_every_file_names_the_remedy(self, tmp_path):
         root = write_splits(tmp_path, every=striped(1, 1, 1, 2, 3, 255))
-        *files, dataset = verify_folder(root, class_names=THREE)
+        *files, unknown, absent = verify_folder(root, class_names=THREE)
         assert {problem.kind for problem in files} == {"mislabelled"}
         assert len(files) == 6
         for problem in files:
             assert "has labels 3, expected 0 to 2 or 255. If your labels start at 1" in str(problem)
             assert "\n" not in str(problem)
-        assert dataset.kind == "absent"
-        assert 'class 0 "road" occurs in no mask. If your labels start at 1' in dataset.detail
-        apply_remedy(root, files[0].detail)
-        assert verify_folder(root, class_names=THREE) == []
-        with Image.open(root / "train" / "masks" / "0.png") as image:
-            np.testing.assert_array_equal(np.asarray(image)[0, :6], [0, 0, 0, 1, 2, 255])
+        assert (unknown.kind, absent.kind) == ("unknown", "absent")
+        assert 'class 0 "road" occurs in no mask. If your labels start at 1' in absent.detail
+        remedy = remedies(files[0].detail)[0]
+        assert remedies(absent.detail)[0] == remedy
+        assert verify_folder(root, **remedy) == []
+        splits = load_folder(root, image_size=(4, 10), batch_size=1, **remedy)
+        assert splits.class_names == THREE
+        (_, mask), *_ = splits.val
+        np.testing.assert_array_equal(mask[0, 0, :6, 0], [0, 0, 0, 1, 2, 255])
 
-    def test_0_becomes_unlabelled(self, tmp_path):
-        root = write_splits(tmp_path, every=striped(0, 1, 1, 1, 2, 3, 1, 1))
-        apply_remedy(root, verify_folder(root, class_names=THREE)[0].detail)
-        assert verify_folder(root, class_names=THREE) == []
+
+class TestOtherVoidLabels:
+    """What is said of 255 is said of any label of no class."""
+
+    def test_binary(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(0, 7))
+        (problem,) = verify_folder(root, class_names=TWO, ignore_class=7)
+        assert "no label but 0 and 7 occurs in 6 masks, and 7 means no class" in problem.detail
+        assert remedies(problem.detail) == [{"labels": {0: "background", 7: "object"}}]
+        assert "255" not in problem.detail
+
+    def test_many_unlabelled(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(0, 1, 7))
+        (problem,) = verify_folder(root, class_names=TWO, ignore_class=7)
+        assert problem.detail.startswith(
+            "30.0% of the pixels of 6 masks have the label 7, no class"
+        )
+        with pytest.warns(LabelWarning, match="the label 7, no class"):
+            load_folder(root, class_names=TWO, ignore_class=7)
+
+    def test_none(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(0, 1, 255))
+        problems = verify_folder(root, class_names=TWO, ignore_class=None)
+        assert "has labels 255, expected 0 to 1. " in problems[0].detail
+        assert "label 255 is in 30.0% of the pixels" in problems[-1].detail
+
+    @pytest.mark.usefixtures("no_warning")
+    def test_a_class_that_is_ignored_is_not_missed(self, tmp_path):
+        root = write_splits(tmp_path, every=striped(0, 1, 2, 1, 2))
+        assert verify_folder(root, class_names=THREE, ignore_class=0) == []
+        write_splits(tmp_path / "without", every=striped(1, 2))
+        assert verify_folder(tmp_path / "without", class_names=THREE, ignore_class=0) == []

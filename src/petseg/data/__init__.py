@@ -1,6 +1,7 @@
 """Datasets for training and evaluation: Oxford-IIIT Pet, your own folders, synthetic pets."""
 
 from petseg.data.augmentation import LIGHT, STRONG, Augmentation
+from petseg.data.convert import convert_labels
 from petseg.data.folder import folder_examples
 from petseg.data.label_checks import LabelWarning
 from petseg.data.loaders import load_folder, load_pets, synthetic_pets
@@ -22,6 +23,7 @@ __all__ = [
     "Problem",
     "SplitSummary",
     "Splits",
+    "convert_labels",
     "describe",
     "draw_pet",
     "folder_examples",

@@ -6,13 +6,23 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from petseg.data.folder_layout import UNLABELLED, Layout, Pairs, find_layout
+from petseg.data.folder_layout import Layout, find_layout
+from petseg.data.folder_names import IMAGES, MASKS
+from petseg.data.label_scheme import UNLABELLED, LabelScheme
+from petseg.data.label_tables import Labels
 from petseg.data.masks import mask_faults, read_labels
+from petseg.data.pairing import Pairs
 from petseg_runtime.image_io import read_image
 
 
 def folder_examples(
-    root: str | os.PathLike[str], class_names: Sequence[str] | None = None
+    root: str | os.PathLike[str],
+    class_names: Sequence[str] | None = None,
+    *,
+    images: str = IMAGES,
+    masks: str = MASKS,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | None = None,
 ) -> dict[str, tf.data.Dataset]:
     """Reads the examples of a folder at their original sizes.
 
@@ -23,19 +33,31 @@ def folder_examples(
     Args:
         root: The folder.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
-            official archives of Oxford-IIIT Pet.
+            official archives of Oxford-IIIT Pet, or where a table has the names.
+        images: Name of the folder of images.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class, or None.
+        labels: What the labels or colours in the masks mean.
 
     Returns:
         For each of "train", "val" and "test" a dataset of dicts: `image` (uint8, `(H, W, 3)`),
-        `mask` (uint8, `(H, W, 1)`, class indices and 255 for unlabelled pixels) and `file_name`.
+        `mask` (uint8, `(H, W, 1)`, class indices, or `Splits.ignore_class`) and `file_name`.
         Reading a bad file raises `tf.errors.OpError`, which names it.
 
     Raises:
         FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
-        ValueError: If `class_names` does not fit the folder, two files differ by the suffix alone,
+        ValueError: If an argument does not fit the folder, two files differ by the suffix alone,
             a split is empty, or images are in folders that are not read.
     """
-    return layout_examples(root, find_layout(root, class_names))
+    layout = find_layout(
+        root,
+        class_names,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
+    return layout_examples(root, layout)
 
 
 def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, tf.data.Dataset]:
@@ -69,13 +91,13 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
             "`root` must have images for every split. "
             f"Received: {root}, which {layout.empty_splits[0]}"
         )
-    return {split: _examples(pairs, layout) for split, pairs in layout.pairs.items()}
+    return {split: _examples(pairs, layout.scheme) for split, pairs in layout.pairs.items()}
 
 
-def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
+def _examples(pairs: Pairs, scheme: LabelScheme) -> tf.data.Dataset:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
-            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), layout),
+            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), scheme),
             [image_path, mask_path],
             (tf.uint8, tf.uint8),
         )
@@ -92,10 +114,12 @@ def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
     return files.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _read_pair(image_path: str, mask_path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    image, labels = read_image(image_path), read_labels(mask_path)
-    faults = mask_faults(labels, image, layout.labels, files=(mask_path, image_path))
+def _read_pair(
+    image_path: str, mask_path: str, scheme: LabelScheme
+) -> tuple[np.ndarray, np.ndarray]:
+    image, labels = read_image(image_path), read_labels(mask_path, colours=scheme.is_colour)
+    encoded = scheme.encode(labels)
+    faults = mask_faults(labels, image, scheme, encoded=encoded, files=(mask_path, image_path))
     for fault in faults.values():
         raise ValueError(f"{mask_path} {fault} `petseg.data.verify_folder` lists every bad file.")
-    classes = np.where(labels == UNLABELLED, UNLABELLED, labels - np.int64(layout.first_label))
-    return image, classes.astype(np.uint8)
+    return image, encoded.astype(np.uint8)

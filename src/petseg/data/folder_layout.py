@@ -1,22 +1,32 @@
 """Which files of a folder belong together, decided by their names alone."""
 
 import os
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from petseg.data.folder_names import IMAGES, MASKS, SPLIT, SPLITS, Folders, find_folders
+from petseg.data.label_scheme import (
+    TRIMAPS,
+    UNLABELLED,
+    LabelScheme,
+    checked_ignore_class,
+    index_scheme,
+    table_scheme,
+)
+from petseg.data.label_tables import (
+    LABEL_FILES,
+    Labels,
+    LabelTable,
+    checked_labels,
+    find_label_file,
+    read_label_file,
+)
 from petseg.data.name_hash import name_bucket
 from petseg.data.oxford_pets import PET_CLASSES, in_val
-from petseg_runtime import validation
+from petseg.data.pairing import Pairs, files_in, pair_up
+from petseg.data.split_lists import find_lists, listed_pairs
 from petseg_runtime.image_io import is_image_name
-
-Pairs = list[tuple[Path, Path]]
-
-SPLITS = ("train", "val", "test")
-
-# By convention the label of pixels that nobody labelled, for `ignore_class`.
-UNLABELLED = 255
 
 
 @dataclass(frozen=True)
@@ -27,20 +37,15 @@ class Layout:
         pairs: For each split its pairs of an image file and a mask file.
         unpaired: For each file that lacks its partner what is wrong, such as "is missing".
         misplaced: For each folder whose images are not read, the reason and a remedy.
-        class_names: Name of each class, in the order of the labels.
-        first_label: The number that stands for class 0 in the mask files.
+        scheme: What the labels in the masks mean.
+        notes: What was decided about the folder that a user may want to know.
     """
 
     pairs: dict[str, Pairs]
     unpaired: dict[Path, str]
     misplaced: dict[Path, str]
-    class_names: tuple[str, ...]
-    first_label: int
-
-    @property
-    def labels(self) -> range:
-        """The numbers that stand for classes in the mask files, class 0 first."""
-        return range(self.first_label, self.first_label + len(self.class_names))
+    scheme: LabelScheme
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def empty_splits(self) -> list[str]:
@@ -53,88 +58,121 @@ class Layout:
         ]
 
 
-def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Layout:
+def find_layout(
+    root: str | os.PathLike[str],
+    class_names: Sequence[str] | None = None,
+    *,
+    images: str = IMAGES,
+    masks: str = MASKS,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | LabelTable | None = None,
+) -> Layout:
     """Finds the files of a dataset folder: your own, or the official archives of Oxford-IIIT Pet.
 
-    No file is opened. See `petseg.load_folder` for the layouts.
+    No image or mask is opened. See `petseg.load_folder` for the layouts.
 
     Args:
         root: The folder.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
-            official archives.
+            official archives, or where a table has the names.
+        images: Name of the folder of images.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class, or None.
+        labels: What the labels or colours in the masks mean.
 
     Returns:
         The layout.
 
     Raises:
         FileNotFoundError: If `root` or one of the folders that it must hold is missing.
-        ValueError: If `class_names` does not fit the folder, or two files differ by the suffix
-            alone.
+        ValueError: If the arguments do not fit the folder or each other, two files differ by the
+            suffix alone, or there are several ways to read the folder.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"`root` must be a folder. Received: {root}.")
-    names = resolve_class_names(root, class_names)
-    return _official_layout(root) if _is_official(root) else _own_layout(root, names)
+    for name, value in (("images", images), ("masks", masks)):
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            raise ValueError(f"`{name}` must be the name of a folder. Received: {value!r}.")
+    scheme = find_scheme(root, class_names, ignore_class=ignore_class, labels=labels)
+    if is_official(root):
+        return _official_layout(root)
+    return _own_layout(root, scheme, os.fspath(images), os.fspath(masks))
 
 
-def resolve_class_names(
-    root: str | os.PathLike[str], values: Sequence[str] | None, *, name: str = "class_names"
-) -> tuple[str, ...]:
-    """Returns the class names of a dataset folder.
+def find_scheme(
+    root: str | os.PathLike[str],
+    class_names: Sequence[str] | None,
+    *,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | LabelTable | None = None,
+    name: str = "class_names",
+) -> LabelScheme:
+    """Finds out what the labels in the masks of a dataset folder mean.
 
     Args:
         root: The folder.
-        values: Name of each class in your own masks, in the order of the labels. None for the
-            official archives of Oxford-IIIT Pet.
-        name: The name of the argument that gave `values`, for the error.
+        class_names: Name of each class in your own masks, in the order of the labels. None for the
+            official archives of Oxford-IIIT Pet, or where a table has the names.
+        ignore_class: Label of pixels without a class, or None.
+        labels: What the labels or colours in the masks mean. None reads a file in `root`, see
+            `LABEL_FILES`, where `class_names` is None as well.
+        name: The name of the argument that gave `class_names`, for the error.
 
     Returns:
-        `values`, or those of Oxford-IIIT Pet.
+        The scheme.
 
     Raises:
-        ValueError: If `values` is not None for the official archives, or is not 2 to 255 different
-            names for your own masks.
+        FileNotFoundError: If `labels` is no file.
+        ValueError: If an argument is out of its range or does not fit the others.
     """
-    if _is_official(Path(root).expanduser()):
-        if values is not None:
-            raise ValueError(
-                f"`{name}` must be None for the official archives of Oxford-IIIT Pet, which {root} "
-                f"holds: the classes are {', '.join(PET_CLASSES)}. Received: {values!r}."
-            )
-        return PET_CLASSES
-    return checked_class_names(name, values)
+    root = Path(root).expanduser()
+    ignore_class = checked_ignore_class(ignore_class)
+    if is_official(root):
+        given = {name: class_names, "labels": labels}
+        for argument, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"`{argument}` must be None for the official archives of Oxford-IIIT Pet, "
+                    f"which {root} holds: the classes are {', '.join(PET_CLASSES)}. "
+                    f"Received: {value!r}."
+                )
+        return TRIMAPS
+    table = None if labels is None else checked_labels(labels)
+    if isinstance(table, str):
+        path: Path | None = Path(table).expanduser()
+    else:
+        path = find_label_file(root) if table is None and class_names is None else None
+    if path is not None:
+        table = read_label_file(path, class_names)
+        return table_scheme(table, class_names, ignore_class, source=str(path), name=name)
+    if table is not None and not isinstance(table, str):
+        return table_scheme(table, class_names, ignore_class, name=name)
+    try:
+        return index_scheme(class_names, ignore_class, name=name)
+    except ValueError as error:
+        if class_names is not None:
+            raise
+        raise ValueError(
+            f"{error} Or pass `labels`, or put one of {', '.join(LABEL_FILES)} into {root}."
+        ) from None
 
 
-def checked_class_names(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
-    """Checks the class names of your own masks.
+def is_official(root: Path) -> bool:
+    """Tells the unpacked archives of Oxford-IIIT Pet from other folders.
 
     Args:
-        name: The argument's name, for the error.
-        values: What was received.
+        root: The folder.
 
     Returns:
-        `values` as a tuple.
-
-    Raises:
-        ValueError: If `values` is not 2 to 255 different names.
+        Whether it holds the official archives.
     """
-    names = validation.class_names(name, values)
-    if len(names) > UNLABELLED:
-        raise ValueError(
-            f"`{name}` must hold at most {UNLABELLED} names, because label {UNLABELLED} marks "
-            f"unlabelled pixels. Received: {len(names)} names."
-        )
-    return names
-
-
-def _is_official(root: Path) -> bool:
     return (root / "annotations" / "trimaps").is_dir()
 
 
 def _official_layout(root: Path) -> Layout:
     images, trimaps = root / "images", root / "annotations" / "trimaps"
-    present = {*_files(images), *_files(trimaps)}
+    present = {*files_in(images), *files_in(trimaps)}
     pairs: dict[str, Pairs] = {split: [] for split in SPLITS}
     unpaired: dict[Path, str] = {}
     for listing in ("trainval.txt", "test.txt"):
@@ -157,90 +195,114 @@ def _official_layout(root: Path) -> Layout:
             if not absent:
                 split = "test" if listing == "test.txt" else "val" if held_out else "train"
                 pairs[split].append(pair)
-    return Layout(pairs, unpaired, {}, PET_CLASSES, first_label=1)
+    return Layout(pairs, unpaired, {}, TRIMAPS)
 
 
-def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
+def _own_layout(root: Path, scheme: LabelScheme, images: str, masks: str) -> Layout:
+    lists = find_lists(root)
+    folders: Folders | None = None
+    try:
+        folders = find_folders(root, images, masks)
+    except FileNotFoundError:
+        if not lists:
+            raise
+    if lists and (folders is None or not folders.has_splits):
+        pairing = None if folders is None else pair_up(*folders.found["train"])
+        found, unpaired = listed_pairs(root, lists, pairing)
+        notes = [f"Splits: {', '.join(str(path.relative_to(root)) for path in lists.values())}"]
+        pairs = _fill_splits(found, notes)
+        return Layout(pairs, unpaired, {}, scheme, tuple(notes))
+    assert folders is not None
+    found, unpaired = {}, {}
+    misplaced = _not_read(root, folders)
+    for split, (image_folder, mask_folder) in folders.found.items():
+        pairing = pair_up(image_folder, mask_folder)
+        found[split] = list(pairing.pairs.values())
+        unpaired |= pairing.unpaired
+        for folder in dict.fromkeys((image_folder, mask_folder)):
+            misplaced |= _subfolders(folder, folders)
+    notes = [
+        *folders.notes,
+        f"Images: {folders.images}, masks: {folders.masks}".replace(SPLIT, "train"),
+    ]
+    pairs = _fill_splits(found, notes)
+    return Layout(pairs, unpaired, misplaced, scheme, tuple(notes))
+
+
+def _fill_splits(found: dict[str, Pairs], notes: list[str]) -> dict[str, Pairs]:
+    """Takes the splits that are missing from the others, by a hash of the names.
+
+    Validation is a tenth of train. Test is a tenth of train as well or, where there are images for
+    validation, half of these: scores of images that chose the best epoch would be too high.
+
+    Args:
+        found: The pairs of each split that is there.
+        notes: What was decided is added here.
+
+    Returns:
+        The pairs of all splits.
+    """
     pairs: dict[str, Pairs] = {split: [] for split in SPLITS}
-    unpaired: dict[Path, str] = {}
-    misplaced: dict[Path, str] = {}
-    if (root / "train").is_dir():
-        for folder in filter(_holds_images, (root / "images", root / "masks")):
-            misplaced[folder] = (
-                f"is not read, because {root / 'train'} exists. Move its files to train, val and "
-                f"test, or move the folder out of {root}."
-            )
-        for split in SPLITS:
-            pairs[split], alone = _pair_up(root / split)
-            unpaired |= alone
-            misplaced |= _subfolders(root / split)
+    pairs |= found
+    missing = [split for split in SPLITS if split not in found]
+    if "val" not in missing and "test" in missing:
+        source, targets = "val", dict.fromkeys(range(1, 10, 2), "test")
+        notes.append("Test: half of val, chosen by a hash of the names")
     else:
-        for folder in filter(_holds_images, (root / "val" / "images", root / "test" / "images")):
-            misplaced[folder] = (
+        source = "train"
+        targets = {bucket: split for bucket, split in ((0, "val"), (1, "test")) if split in missing}
+        notes += [f"{split.capitalize()}: a tenth of train, by a hash" for split in missing]
+    if targets and pairs[source]:
+        every_pair, pairs[source] = pairs[source], []
+        names = [os.fsencode(image.name) for image, _ in every_pair]
+        for pair, bucket in zip(every_pair, name_bucket(names).numpy(), strict=True):
+            pairs[targets.get(int(bucket), source)].append(pair)
+    return pairs
+
+
+def _not_read(root: Path, folders: Folders) -> dict[Path, str]:
+    """Finds folders with images that would be read in another layout."""
+    if not folders.has_splits:
+        return {
+            folder: (
                 f"is not read, because {root / 'train'} does not exist. Create it, with images and "
                 f"masks, or move the folder out of {root}."
             )
-        misplaced |= _subfolders(root)
-        every_pair, unpaired = _pair_up(root)
-        buckets = (
-            name_bucket([os.fsencode(image.name) for image, _ in every_pair]).numpy()
-            if every_pair
-            else ()
-        )
-        for pair, bucket in zip(every_pair, buckets, strict=True):
-            pairs[{0: "val", 1: "test"}.get(int(bucket), "train")].append(pair)
-    return Layout(pairs, unpaired, misplaced, class_names, first_label=0)
-
-
-def _pair_up(folder: Path) -> tuple[Pairs, dict[Path, str]]:
-    images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
-    pairs = [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
-    unpaired = {}
-    alike = set.intersection(
-        *({unicodedata.normalize("NFC", stem) for stem in files} for files in (images, masks))
-    )
-    for stem in sorted(images.keys() ^ masks.keys()):
-        path, other = (images[stem], "masks") if stem in images else (masks[stem], "images")
-        unpaired[path] = f"has no file of the same name in {folder / other}"
-        if unicodedata.normalize("NFC", stem) in alike:
-            unpaired[path] += (
-                ", only one that looks the same and differs in Unicode normalization (NFC or NFD, "
-                "which macOS often writes)"
+            for folder in (root / split / folders.images for split in SPLITS)
+            if folders.images != "." and _holds_images(folder)
+        }
+    unread: dict[Path, str] = {}
+    for name, train in zip((folders.images, folders.masks), folders.found["train"], strict=True):
+        before, _, after = name.partition(SPLIT)
+        folder = root / before / after.strip("/")
+        # `images/{split}` are in `images`, where only files beside them are not read.
+        is_unread = _holds_images(folder) if after.startswith("/") else _has_images(folder)
+        if (before or after.startswith("/")) and is_unread:
+            splits = train if before else root / "train"
+            unread[folder] = (
+                f"is not read, because {splits} exists. Move its files to train, val and test, or "
+                f"move the folder out of {root}."
             )
-    return pairs, unpaired
+    return unread
 
 
-def _subfolders(folder: Path) -> dict[Path, str]:
-    """Finds the folders with images in `folder/images` and `folder/masks`, and says what to do."""
+def _subfolders(folder: Path, folders: Folders) -> dict[Path, str]:
+    """Finds the folders with images in a folder of images or masks, and says what to do."""
+    read = {path for pair in folders.found.values() for path in pair}
     return {
         path: f"is not read, because it is a subfolder. Move its files to {path.parent}."
-        for kind in ("images", "masks")
-        for path in _files(folder / kind)
+        for path in files_in(folder)
         # A folder with the name of an image is taken for one, and cannot be read.
-        if not path.name.startswith(".") and not is_image_name(path) and _holds_images(path)
+        if path not in read
+        and not path.name.startswith(".")
+        and not is_image_name(path)
+        and _holds_images(path)
     }
+
+
+def _has_images(folder: Path) -> bool:
+    return any(map(is_image_name, files_in(folder)))
 
 
 def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image_name, folder.rglob("*")))
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} is missing. `root` must hold images/ and masks/, or train/, val/ and test/ "
-            "with both in each, or images/ and annotations/ of the official archives."
-        )
-    files: dict[str, Path] = {}
-    for path in filter(is_image_name, _files(folder)):
-        if path.stem in files:
-            raise ValueError(
-                f"{path} and {files[path.stem].name} have the same name except for the suffix, so "
-                "images and masks cannot be matched. Rename or remove one."
-            )
-        files[path.stem] = path
-    return files
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []

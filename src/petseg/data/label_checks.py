@@ -1,7 +1,8 @@
 """Finds what is wrong with the labels of a dataset, in its masks as a whole.
 
-A mask can be correct by itself while the dataset is not: where 255 marks the second class of a
-binary dataset, every file is valid, and every pixel of that class is ignored.
+A mask can be correct by itself while the dataset is not: where the void label, by default 255,
+marks the second class of a binary dataset, every file is valid, and every pixel of that class is
+ignored.
 """
 
 import os
@@ -12,14 +13,15 @@ from typing import Literal
 
 import numpy as np
 
-from petseg.data.folder_layout import UNLABELLED, Layout
+from petseg.data.folder_layout import Layout
 from petseg.data.label_counts import LabelCounts, add_counts, count_labels
-from petseg.data.masks import REPLACE_LABEL, SUBTRACT_ONE, read_labels
+from petseg.data.label_scheme import LabelScheme, labels_argument
+from petseg.data.masks import MANY_LABELS, next_label_remedy, read_labels
 
-LabelFault = Literal["absent", "unscored", "unlabelled"]
+LabelFault = Literal["unknown", "absent", "unscored", "unlabelled"]
 
 # Unlabelled outlines and objects of no class leave most of a densely labelled image. Above this
-# share, 255 more likely marks a class, or the labels are sparse and the user knows it.
+# share, the void label more likely marks a class, or the labels are sparse and the user knows it.
 UNLABELLED_LIMIT = 0.25
 
 # `load_folder` looks at 32 masks, fewer where these are large: decoding so many pixels takes a
@@ -28,7 +30,7 @@ SAMPLED_MASKS, SAMPLED_PIXELS, LEAST_SAMPLED_MASKS = 32, 2**24, 8
 
 
 class LabelWarning(UserWarning):
-    """Masks in which the label 255, no class, probably stands for a class.
+    """Masks in which the label of no class, such as 255, probably stands for a class.
 
     `petseg.load_folder` warns of it. If the pixels are unlabelled on purpose, switch the warning
     off.
@@ -38,33 +40,39 @@ class LabelWarning(UserWarning):
     """
 
 
-def label_faults(splits: Mapping[str, LabelCounts], layout: Layout) -> list[tuple[LabelFault, str]]:
+def label_faults(
+    splits: Mapping[str, LabelCounts], scheme: LabelScheme
+) -> list[tuple[LabelFault, str]]:
     """Finds what is wrong with the labels of a dataset.
 
     Args:
         splits: The counts of each split.
-        layout: The layout of the folder, for the names of the classes and their labels.
+        scheme: What the labels mean.
 
     Returns:
-        A kind and a description for each fault. "absent": no mask, or no mask of train, holds a
-        class. "unscored": no mask of val or of test holds a class that train holds.
-        "unlabelled": more than a quarter of the pixels have no class.
+        A kind and a description for each fault. "unknown": a label stands for nothing. "absent": no
+        mask, or no mask of train, holds a class. "unscored": no mask of val or of test holds a
+        class that train holds. "unlabelled": more than a quarter of the pixels have no class.
     """
     filled = {split: counts for split, counts in splits.items() if counts.masks}
     if not filled:
         return []
-    total = add_counts(filled.values(), len(layout.class_names))
+    total = add_counts(filled.values(), scheme.num_classes)
     masks = _number(total.masks, "mask")
-    mistaken = _class_taken_for_void(total, layout.class_names, masks)
+    mistaken = _class_taken_for_void(total, scheme, masks)
     if mistaken is not None:
         return [("absent", mistaken)]
-    faults: list[tuple[LabelFault, str]] = []
-    for index in range(len(layout.class_names)):
+    faults: list[tuple[LabelFault, str]] = [
+        ("unknown", text) for text in _unknown_labels(total, scheme, masks)
+    ]
+    for index in range(scheme.num_classes):
+        if index == scheme.ignore_class:
+            continue
         with_class = [split for split, counts in filled.items() if counts.pixels[index]]
         without_class = [split for split in filled if split not in with_class]
-        name = f'class {layout.labels[index]} "{layout.class_names[index]}"'
+        name = f'class {scheme.label_of(index)} "{scheme.class_names[index]}"'
         if not with_class:
-            remedy = _absent_remedy(index, total, layout)
+            remedy = _absent_remedy(index, total, scheme)
             faults.append(("absent", f"{name} occurs in no mask. {remedy}"))
         elif "train" in without_class:
             faults.append(
@@ -84,33 +92,35 @@ def label_faults(splits: Mapping[str, LabelCounts], layout: Layout) -> list[tupl
                 )
             )
     if total.unlabelled_share > UNLABELLED_LIMIT:
-        faults.append(("unlabelled", _many_unlabelled(total, masks)))
+        faults.append(("unlabelled", _many_unlabelled(total, scheme, masks)))
     return faults
 
 
 def warn_of_labels(root: str | os.PathLike[str], layout: Layout, *, stacklevel: int) -> None:
-    """Looks at a sample of the training masks and warns where 255 probably stands for a class.
+    """Warns where the void label probably stands for a class, after a look at training masks.
 
     The sample is the same each time. Masks that cannot be read are left out; reading them later
     raises an error.
 
     Args:
         root: The folder, for the warning.
-        layout: Its layout. The official archives label every pixel and are not looked at.
+        layout: Its layout. The official archives label every pixel, and a table says on purpose
+            which labels mean no class: these are not looked at.
         stacklevel: As in `warnings.warn`, counted from the caller.
     """
-    if layout.first_label != 0:
+    scheme = layout.scheme
+    if scheme.ignore_class is None or scheme.first_label is None:
         return
     masks = [mask for _, mask in layout.pairs["train"]]
     order = np.random.default_rng(0).permutation(len(masks))[:SAMPLED_MASKS]
-    sample = _count_files([masks[index] for index in order], layout.labels)
+    sample = _count_files([masks[index] for index in order], scheme)
     if sample.masks == len(masks):
         subject = _number(sample.masks, "training mask")
     else:
         subject = f"a sample of {sample.masks} of {_number(len(masks), 'training mask')}"
-    detail = _class_taken_for_void(sample, layout.class_names, subject)
+    detail = _class_taken_for_void(sample, scheme, subject)
     if detail is None and sample.unlabelled_share > UNLABELLED_LIMIT:
-        detail = _many_unlabelled(sample, subject)
+        detail = _many_unlabelled(sample, scheme, subject)
     if detail is not None:
         message = (
             f"{os.fspath(root)}: {detail} `petseg.data.verify_folder` checks every mask. To "
@@ -119,66 +129,122 @@ def warn_of_labels(root: str | os.PathLike[str], layout: Layout, *, stacklevel: 
         warnings.warn(message, LabelWarning, stacklevel=stacklevel + 1)
 
 
-def _count_files(masks: Sequence[Path], expected: range) -> LabelCounts:
+def _count_files(masks: Sequence[Path], scheme: LabelScheme) -> LabelCounts:
     counts: list[LabelCounts] = []
     for path in masks:
         is_enough = len(counts) >= LEAST_SAMPLED_MASKS
         if is_enough and sum(each.total for each in counts) >= SAMPLED_PIXELS:
             break
         try:
-            counts.append(count_labels(read_labels(path), expected))
+            counts.append(count_labels(read_labels(path, colours=scheme.is_colour), scheme))
         except (ValueError, OSError):
             continue
-    return add_counts(counts, len(expected))
+    return add_counts(counts, scheme.num_classes)
 
 
-def _class_taken_for_void(
-    counts: LabelCounts, class_names: Sequence[str], subject: str
-) -> str | None:
-    """Describes masks that hold one class, or none, and 255: the usual binary masks."""
+def _class_taken_for_void(counts: LabelCounts, scheme: LabelScheme, subject: str) -> str | None:
+    """Describes masks that hold one class, or none, and the void label: the usual binary masks."""
+    void = scheme.void_label
     held, absent = np.flatnonzero(counts.pixels), np.flatnonzero(counts.pixels == 0)
+    if scheme.first_label is None or void is None or void < scheme.num_classes:
+        return None  # A table or an ignored class says on purpose what the labels mean.
     if len(held) > 1 or not counts.unlabelled or counts.unknown:
         return None
-    labels = f"{held[0]} and {UNLABELLED}" if len(held) else f"{UNLABELLED}"
+    labels = f"{held[0]} and {void}" if len(held) else f"{void}"
     target = int(absent[0])
-    meaning = f'marks class {target} "{class_names[target]}", change it to {target}'
     if len(absent) > 1:
-        meaning = "marks a class, change it to the index of that class"
+        meaning = "a class, name its label in `labels`, such as"
+    else:
+        meaning = f'class {target} "{scheme.class_names[target]}", pass'
     return (
-        f"no label but {labels} occurs in {subject}, and {UNLABELLED} means no class. "
-        f"If {UNLABELLED} {meaning}, for example with {_replace_void(target)}."
+        f"no label but {labels} occurs in {subject}, and {void} means no class. "
+        f"If {void} marks {meaning} {_void_as(target, scheme)}."
     )
 
 
-def _absent_remedy(index: int, total: LabelCounts, layout: Layout) -> str:
-    if layout.first_label > 0:
+def _unknown_labels(total: LabelCounts, scheme: LabelScheme, masks: str) -> list[str]:
+    """Describes the labels that stand for nothing, or only their number if these are many."""
+    if scheme.first_label:
+        return []  # The trimaps have to be restored, as each file says.
+    noun = "colour" if scheme.is_colour else "label"
+    if len(total.unknown) > MANY_LABELS:
+        share = sum(total.unknown.values()) / total.total
+        return [
+            f"{len(total.unknown):,} {noun}s in {_percent(share)} of the pixels of {masks} stand "
+            "for no class. JPEG compression or interpolation often makes so many: save masks as "
+            "PNG and resize them by nearest neighbour."
+        ]
+    found = []
+    for label, pixels in sorted(total.unknown.items()):
+        where = " and is no class"
+        if scheme.first_label is None:
+            where = f" and is not in {scheme.table}"
+        found.append(
+            f"{noun} {scheme.name(label)} is in {_percent(pixels / total.total)} of the pixels of "
+            f"{masks} ({_number(pixels, 'pixel')}, {_number(total.masks_of[label], 'mask')})"
+            f"{where}. {_unknown_remedy(label, total, scheme)}"
+        )
+    return found
+
+
+def _unknown_remedy(label: int, total: LabelCounts, scheme: LabelScheme) -> str:
+    if scheme.first_label is None:
+        return (
+            f"Add it to {scheme.table} with the name of its class, or without a name where it "
+            "means no class."
+        )
+    if label == scheme.num_classes and len(total.unknown) == 1:
+        return next_label_remedy(scheme, starts_at_1=not total.pixels[0])
+    if len(total.unknown) == 1:
+        return (
+            f"If it means no class, pass `ignore_class={label}`. If it marks a class, pass a table "
+            "of all labels as `labels`."
+        )
+    return "Pass a table of all labels as `labels`, without a name for those that mean no class."
+
+
+def _absent_remedy(index: int, total: LabelCounts, scheme: LabelScheme) -> str:
+    if scheme.first_label:
         return "Restore the trimaps from annotations.tar.gz."
     remedies = []
-    if index == 0:
-        remedies.append(f"If your labels start at 1, subtract 1 from them with {SUBTRACT_ONE}.")
-    if total.unlabelled:
+    if index == 0 and scheme.first_label == 0:
+        shifted = {0: None, **dict(enumerate(scheme.class_names, 1))}
+        remedies.append(f"If your labels start at 1, pass {labels_argument(shifted)}.")
+    is_index = scheme.first_label is not None and (scheme.void_label or 0) >= scheme.num_classes
+    if total.unlabelled and is_index:
         remedies.append(
-            f"If {UNLABELLED}, which means no class, marks it, change {UNLABELLED} to {index} "
-            f"with {_replace_void(index)}."
+            f"If {scheme.void_label}, which means no class, marks it, pass "
+            f"{_void_as(index, scheme)}."
         )
     otherwise = "Otherwise label" if remedies else "Label"
-    remedies.append(
-        f"{otherwise} some pixels of this class, or remove its name and renumber the labels."
-    )
+    rest = "remove its name and renumber the labels"
+    if scheme.first_label is None:
+        rest = f"remove it from {scheme.table}"
+    remedies.append(f"{otherwise} some pixels of this class, or {rest}.")
     return " ".join(remedies)
 
 
-def _many_unlabelled(counts: LabelCounts, subject: str) -> str:
+def _many_unlabelled(counts: LabelCounts, scheme: LabelScheme, subject: str) -> str:
+    void, remedy = scheme.void_label, ""
+    label = "no class" if void is None else f"the label {void}, no class,"
+    if scheme.first_label is not None and void is not None and void >= scheme.num_classes:
+        remedy = f" If {void} marks a class, name it in `labels`, such as {_void_as(1, scheme)}."
     return (
-        f"{counts.unlabelled_share:.1%} of the pixels of {subject} have the label {UNLABELLED}, no "
-        f"class, and are ignored in training and scores. If {UNLABELLED} marks a class, change it "
-        f"to the index of that class, for example with {_replace_void(1)}. If the labels are "
-        "sparse on purpose, accept this."
+        f"{counts.unlabelled_share:.1%} of the pixels of {subject} have {label} and are ignored in "
+        f"training and scores.{remedy} If the labels are sparse on purpose, accept this."
     )
 
 
-def _replace_void(label: int) -> str:
-    return REPLACE_LABEL.format(old=UNLABELLED, new=label)
+def _void_as(index: int, scheme: LabelScheme) -> str:
+    """Returns the argument that makes the void label a class, and keeps the other labels."""
+    names = scheme.class_names
+    table = {label: name for label, name in enumerate(names) if label != index}
+    assert scheme.void_label is not None
+    return labels_argument({**table, scheme.void_label: names[index]})
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 else "less than 0.1%"
 
 
 def _number(count: int, noun: str) -> str:

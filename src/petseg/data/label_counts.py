@@ -1,11 +1,11 @@
 """Counts the labels of masks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from petseg.data.folder_layout import UNLABELLED
+from petseg.data.label_scheme import UNKNOWN, LabelScheme
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,15 @@ class LabelCounts:
         masks: Number of masks.
         pixels: Number of pixels of each class, in the order of the classes.
         unlabelled: Number of pixels without a class.
-        unknown: Number of pixels whose label stands for nothing.
+        unknown: For each label or packed colour that stands for nothing the number of its pixels.
+        masks_of: For each of these the number of masks that hold it.
     """
 
     masks: int
     pixels: np.ndarray
     unlabelled: int
-    unknown: int
+    unknown: dict[int, int] = field(default_factory=dict)
+    masks_of: dict[int, int] = field(default_factory=dict)
 
     @property
     def unlabelled_share(self) -> float:
@@ -32,25 +34,33 @@ class LabelCounts:
     @property
     def total(self) -> int:
         """Number of all pixels."""
-        return int(self.pixels.sum()) + self.unlabelled + self.unknown
+        return int(self.pixels.sum()) + self.unlabelled + sum(self.unknown.values())
 
 
-def count_labels(labels: np.ndarray, expected: range) -> LabelCounts:
+def count_labels(
+    labels: np.ndarray, scheme: LabelScheme, encoded: np.ndarray | None = None
+) -> LabelCounts:
     """Counts the labels of one mask.
 
     Args:
-        labels: The labels as stored, `(H, W, 1)`.
-        expected: The numbers that stand for classes. Where they start at 0, 255 stands for
-            unlabelled pixels.
+        labels: The labels as stored, or the packed colours, `(H, W, 1)`.
+        scheme: What they mean.
+        encoded: `scheme.encode(labels)`, where that is known.
 
     Returns:
         The counts.
     """
-    whole = labels.astype(np.int64).ravel()
-    found = np.bincount(whole[(whole >= 0) & (whole <= UNLABELLED)], minlength=UNLABELLED + 1)
-    pixels = found[expected.start : expected.stop]
-    unlabelled = int(found[UNLABELLED]) if expected.start == 0 else 0
-    return LabelCounts(1, pixels, unlabelled, labels.size - int(pixels.sum()) - unlabelled)
+    if encoded is None:
+        encoded = scheme.encode(labels)
+    found = np.bincount(encoded.ravel() + 1, minlength=257)[1:]  # UNKNOWN is -1
+    pixels = found[: scheme.num_classes].copy()
+    unlabelled = 0
+    if scheme.ignore_class is not None:
+        unlabelled = int(found[scheme.ignore_class])
+        pixels[scheme.ignore_class : scheme.ignore_class + 1] = 0  # an ignored class
+    values, counts = np.unique(labels[encoded == UNKNOWN], return_counts=True)
+    unknown = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return LabelCounts(1, pixels, unlabelled, unknown, dict.fromkeys(unknown, 1))
 
 
 def add_counts(counts: Iterable[LabelCounts], num_classes: int) -> LabelCounts:
@@ -64,9 +74,16 @@ def add_counts(counts: Iterable[LabelCounts], num_classes: int) -> LabelCounts:
         Their sum.
     """
     every = list(counts)
+    unknown: dict[int, int] = {}
+    masks_of: dict[int, int] = {}
+    for each in every:
+        for label, pixels in each.unknown.items():
+            unknown[label] = unknown.get(label, 0) + pixels
+            masks_of[label] = masks_of.get(label, 0) + each.masks_of[label]
     return LabelCounts(
         masks=sum(each.masks for each in every),
         pixels=np.sum([np.zeros(num_classes, np.int64), *(each.pixels for each in every)], axis=0),
         unlabelled=sum(each.unlabelled for each in every),
-        unknown=sum(each.unknown for each in every),
+        unknown=unknown,
+        masks_of=masks_of,
     )

@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from petseg.data.augmentation import Augmentation
 from petseg.data.folder import layout_examples
-from petseg.data.folder_layout import UNLABELLED, find_layout
+from petseg.data.folder_layout import find_layout
+from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_checks import warn_of_labels
+from petseg.data.label_scheme import TRIMAPS, UNLABELLED
+from petseg.data.label_tables import Labels
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
 from petseg.data.pipeline import Batching
 from petseg.data.splits import Splits, make_splits
@@ -68,6 +71,10 @@ def load_folder(
     root: str | os.PathLike[str],
     *,
     class_names: Sequence[str] | None = None,
+    images: str = IMAGES,
+    masks: str = MASKS,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | None = None,
     image_size: tuple[int, int] = (224, 224),
     batch_size: int = 16,
     binary: bool = False,
@@ -76,31 +83,49 @@ def load_folder(
 ) -> Splits:
     """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
 
-    Three layouts are recognized:
+    The folder has one of these layouts:
 
-    - `root/images` and `root/masks`, matched by name without suffix. A hash of the name puts about
-      80% of the images in `train` and 10% in each of `val` and `test`. An image stays in its split
-      when others are added.
-    - `root/train/images`, `root/train/masks` and the same for `val` and `test`.
-      Subfolders of these folders are not read, so images in them are an error.
+    - `root/images` and `root/masks`, or other names of `images` and `masks`. A hash of the name
+      puts about 80% of the images in `train` and 10% in each of `val` and `test`. An image stays in
+      its split when others are added. Lists `train.txt`, `val.txt` and `test.txt` in `root`,
+      `ImageSets/Segmentation` or `splits` set the splits instead.
+    - `root/train/images`, `root/train/masks` and the same for `val` and `test`, or the other way
+      round: `root/images/train`. A validation split that is missing is a tenth of `train`. A test
+      split that is missing is half of `val`.
+    - `train` and `trainannot`, `val` and `valannot`, and other common names, see the tutorial
+      "Train on your own masks".
     - `root/images` and `root/annotations` of the official archives. They give the same splits as
       `load_pets`, without `tensorflow_datasets`.
 
+    Subfolders of these folders are not read, so images in them are an error. An image and its mask
+    have the same name without suffix, or all masks end alike, such as `cat_mask.png` for `cat.jpg`.
+
     A pixel of your own masks, as grey value or palette index, is an index into `class_names`, or
-    255 where it is unlabelled. Pass `ignore_class=255` to the model.
+    `ignore_class` where it is unlabelled. Masks with other labels or with colours need `labels`.
+    Pass the `ignore_class` of the result to the model.
 
     Files are read when their batch is. Reading a bad file raises `tf.errors.OpError`, which names
     it; `petseg.data.verify_folder` lists all bad files at once.
 
     Up to 32 training masks of your own are read at once, to warn (`petseg.data.LabelWarning`) where
-    255 probably stands for a class: where they hold no label but 255 and one class, or more than a
-    quarter of their pixels are unlabelled. If the labels are sparse on purpose, switch it off with
-    `warnings.simplefilter("ignore", petseg.data.LabelWarning)`.
+    `ignore_class` probably stands for a class: where they hold no label but it and one class, or
+    more than a quarter of their pixels are unlabelled. If the labels are sparse on purpose, switch
+    it off with `warnings.simplefilter("ignore", petseg.data.LabelWarning)`.
 
     Args:
         root: The folder.
         class_names: Name of each class in your own masks, in the order of the labels: 2 to 255
-            different names. None for the official archives.
+            different names. None for the official archives, or where a table has the names.
+        images: Name of the folder of images. If it or `masks` holds "train", the same names with
+            "val" and "test" are the other splits.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class, 0 to 65535, or None where every pixel has a
+            class.
+        labels: What is stored in the masks: a mapping of labels or colours `(r, g, b)` to class
+            names, or None for no class; or the path of a CSV or JSON file with such a table. Equal
+            names merge classes. The order is that of the first appearance, unless `class_names`
+            is given too. By default, and without `class_names`, `classes.csv`, `class_dict.csv`,
+            `labelmap.txt` or `classes.json` in `root` is read.
         image_size: (height, width) in pixels that images and masks are resized to. The aspect
             ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
         batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
@@ -111,13 +136,15 @@ def load_folder(
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
 
     Returns:
-        The batches of the three splits and their class names. `ignore_class` is 255 for masks of
-        your own, None for the official archives.
+        The batches of the three splits and their class names. Their `ignore_class` is that of the
+        arguments; 255 where a mask of 8 bits cannot have it beside the classes; None for the
+        official archives.
 
     Raises:
         FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
         ValueError: If an argument is out of its range or does not fit the folder, two files differ
-            by the suffix alone, a split is empty, or images are in folders that are not read.
+            by the suffix alone, a split is empty, images are in folders that are not read, or there
+            are several ways to read the folder.
 
     Example:
         >>> streets = petseg.load_folder("streets", class_names=("road", "car", "sky"))
@@ -129,14 +156,27 @@ def load_folder(
     if validation.boolean("binary", binary) and class_names is not None:
         raise ValueError(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
-            "into the pet. Received: True. Merge classes in your masks instead."
+            "into the pet. Received: True. Merge classes with `labels` instead."
         )
-    layout = find_layout(root, class_names)
+    layout = find_layout(
+        root,
+        class_names,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
+    scheme = layout.scheme
+    if binary and scheme is not TRIMAPS:
+        raise ValueError(
+            "`binary` must be False for masks of your own: it merges the border of Oxford-IIIT Pet "
+            "into the pet. Received: True. Merge classes with `labels` instead."
+        )
     examples = layout_examples(root, layout)
-    if class_names is None:
+    if scheme is TRIMAPS:
         return _pet_splits(examples, binary, batching)
     warn_of_labels(root, layout, stacklevel=2)
-    return make_splits(examples, layout.class_names, UNLABELLED, batching)
+    return make_splits(examples, scheme.class_names, scheme.ignore_class, batching)
 
 
 def synthetic_pets(

@@ -7,25 +7,32 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from petseg.data.folder_layout import UNLABELLED
+from petseg.data.label_scheme import (
+    UNKNOWN,
+    LabelScheme,
+    labels_argument,
+    pack_colours,
+    unpack_colour,
+)
 from petseg_runtime.image_io import open_regular
 
 MaskFault = Literal["misaligned", "mislabelled"]
 
-# What a message tells the user to do, where `mask` is the array that holds a mask file. Labels of
-# 16 bits or with a sign become 255 as well where 1 is subtracted from 0.
-SUBTRACT_ONE = (
-    f"`Image.fromarray(np.where(mask == {UNLABELLED}, {UNLABELLED}, mask - 1).astype(np.uint8))`"
-)
-# The type of the mask is kept: in 8 bits, other labels above 255 would become labels of classes.
-REPLACE_LABEL = "`Image.fromarray(np.where(mask == {old}, {new}, mask).astype(mask.dtype))`"
-REPLACE_LABELS = (
-    "`Image.fromarray(np.select([{olds}], [{news}], mask.astype(int)).astype(mask.dtype))`"
-)
+# What a message tells the user to do, where `mask` is the array that holds a mask file.
 BLACK_AND_WHITE_REMEDY = (
     "Masks of two classes, black and white, are restored with "
     "`Image.fromarray((mask > 127).astype(np.uint8))`."
 )
+COLOUR_REMEDY = (
+    "If the colours stand for classes, pass a table of them as `labels`, such as a file "
+    "classes.csv with the columns name, r, g and b."
+)
+
+# The modes of Pillow whose pixels have colours of 8 bits.
+COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+
+# Colours that a message lists.
+LISTED = 5
 
 # What a message tells the user to do where only the image has an orientation tag that swaps height
 # and width: the same turn for the mask. The numbers are those of the EXIF standard.
@@ -35,28 +42,34 @@ TURNS = {5: "mask.T", 6: "np.rot90(mask, -1)", 7: "mask[::-1, ::-1].T", 8: "np.r
 MANY_LABELS = 16
 
 
-def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
+def read_labels(path: str | os.PathLike[str], *, colours: bool = False) -> np.ndarray:
     """Reads the labels in a mask file: its grey values, or the indices into its palette.
 
-    As `read_image` does with an image, this turns the mask by its EXIF orientation.
+    Channels that are all the same count as one, and an alpha channel does not count. As
+    `read_image` does with an image, this turns the mask by its EXIF orientation.
 
     Args:
         path: The file.
+        colours: Whether to read the colours of the pixels instead, packed by `pack_colours`.
 
     Returns:
-        Integers or booleans `(H, W, 1)`, of the type that the file stores.
+        Integers or booleans `(H, W, 1)`, of the type that the file stores, or uint32 for colours.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not an image, is a pipe or a device, is a JPEG image, or has
-            several channels or fractions.
+            several channels or fractions where labels are read.
     """
     with open_regular(Path(path)) as file:
         try:
             with Image.open(file) as image:
                 ImageOps.exif_transpose(image, in_place=True)
-                labels, mode = np.asarray(image), image.mode
                 is_jpeg = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+                mode, has_colours = image.mode, image.mode in COLOUR_MODES
+                if colours and has_colours:
+                    pixels = np.asarray(image.convert("RGBA"))
+                else:
+                    pixels = np.asarray(image)
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
             raise ValueError(
                 f"{os.fspath(path)} cannot be read as a mask: {error} Replace the file."
@@ -66,34 +79,47 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
             f"{os.fspath(path)} must be compressed without loss. Received: a JPEG image, which has "
             f"other labels than were saved. Save the labels again, as PNG. {BLACK_AND_WHITE_REMEDY}"
         )
-    if labels.ndim != 2 or labels.dtype.kind == "f":
+    if colours and not has_colours:
+        raise ValueError(
+            f"{os.fspath(path)} must hold colours of 8 bits, because `labels` lists colours. "
+            f"Received: an image of mode {mode}. List labels, or pass `class_names` without it."
+        )
+    if colours:
+        return pack_colours(pixels)
+    if pixels.ndim == 3:
+        grey = pixels[..., :1]
+        if np.all((pixels[..., :-1] if mode in ("LA", "RGBA") else pixels) == grey):
+            pixels = grey[..., 0]
+    if pixels.ndim != 2 or pixels.dtype.kind == "f":
         raise ValueError(
             f"{os.fspath(path)} must hold one integer per pixel, as grey values or palette "
-            f"indices. Received: an image of mode {mode}. {_channels_remedy(labels, mode)}"
+            f"indices. Received: an image of mode {mode}{_colours_of(pixels)}. "
+            f"{_channels_remedy(pixels)}"
         )
-    return labels[..., None]
+    return pixels[..., None]
 
 
 def mask_faults(
     labels: np.ndarray,
     image: np.ndarray,
-    expected: range,
+    scheme: LabelScheme,
     *,
+    encoded: np.ndarray | None = None,
     files: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
 ) -> dict[MaskFault, str]:
     """Finds what is wrong with a mask.
 
     Args:
-        labels: The labels as stored, `(H, W, 1)`.
+        labels: The labels as stored, or the packed colours, `(H, W, 1)`.
         image: The image that the mask belongs to, `(H, W, 3)`.
-        expected: The numbers that stand for classes. Where they start at 0, 255 is allowed as
-            well, for unlabelled pixels.
+        scheme: What the labels mean.
+        encoded: `scheme.encode(labels)`, where that is known.
         files: The mask's file and the image's, where there are files. Their orientation tags
             explain some differences in size.
 
     Returns:
         A description and a remedy for each kind of fault: "misaligned" if the sizes differ,
-        "mislabelled" if there are labels that stand for no class. Empty if nothing is wrong.
+        "mislabelled" if there are labels that stand for nothing. Empty if nothing is wrong.
     """
     faults: dict[MaskFault, str] = {}
     if labels.shape[:2] != image.shape[:2]:
@@ -102,18 +128,27 @@ def mask_faults(
             f"is {height} x {width} pixels (height x width), but its image is "
             f"{image_height} x {image_width}. {_size_remedy(labels, image, files)}"
         )
-    # The official trimaps, which start at 1, label every pixel.
-    allowed = {*expected, UNLABELLED} if expected[0] == 0 else {*expected}
-    found = set(np.unique(labels).tolist())
-    unknown, free = sorted(found - allowed), sorted({*expected} - found)
-    if unknown:
-        listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        or_unlabelled = f" or {UNLABELLED}" if UNLABELLED in allowed else ""
+    if encoded is None:
+        encoded = scheme.encode(labels)
+    is_unknown = encoded == UNKNOWN
+    if is_unknown.any():
+        unknown = np.unique(labels[is_unknown]).tolist()
+        free = sorted({*range(scheme.num_classes)} - set(np.unique(encoded).tolist()))
+        listed = ", ".join(map(scheme.name, unknown[:LISTED]))
+        listed += ", ..." if len(unknown) > LISTED else ""
+        noun = "colours" if scheme.is_colour else "labels"
         faults["mislabelled"] = (
-            f"has labels {listed}, expected {expected[0]} to {expected[-1]}{or_unlabelled}. "
-            f"{_labels_remedy(unknown, free, expected)}"
+            f"has {noun} {listed}, expected {_expected(scheme)}. "
+            f"{_labels_remedy(unknown, free, scheme)}"
         )
     return faults
+
+
+def _expected(scheme: LabelScheme) -> str:
+    if scheme.first_label is None:
+        return f"those in {scheme.table}"
+    labels = f"{scheme.first_label} to {scheme.first_label + scheme.num_classes - 1}"
+    return labels if scheme.void_label is None else f"{labels} or {scheme.void_label}"
 
 
 def _size_remedy(
@@ -137,40 +172,68 @@ def _orientation(path: str | os.PathLike[str]) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _channels_remedy(pixels: np.ndarray, mode: str) -> str:
+def _colours_of(pixels: np.ndarray) -> str:
+    """Lists the most frequent colours of an image with three or four channels of 8 bits."""
+    if pixels.ndim != 3 or pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
+        return ""
+    colours, counts = np.unique(pack_colours(pixels[..., :3]), return_counts=True)
+    most = colours[np.argsort(-counts, kind="stable")[:LISTED]]
+    listed = ", ".join(str(unpack_colour(int(colour))) for colour in most)
+    more = f" and {len(colours) - LISTED:,} more" if len(colours) > LISTED else ""
+    return f" with the colours {listed}{more}"
+
+
+def _channels_remedy(pixels: np.ndarray) -> str:
     if pixels.ndim == 2:
         return "Save whole numbers: the index of each pixel's class."
-    colours = pixels[..., :-1] if mode in ("LA", "RGBA") else pixels
-    if np.all(colours == colours[..., :1]):
-        return "All its channels are the same: keep one, with `Image.fromarray(mask[..., 0])`."
-    return (
-        "Change each colour to the index of its class, for example red to 1 and the rest to 0 "
-        "with `Image.fromarray(np.all(mask[..., :3] == (255, 0, 0), axis=-1).astype(np.uint8))`."
-    )
+    return COLOUR_REMEDY
 
 
-def _labels_remedy(unknown: list[int], free: list[int], expected: range) -> str:
-    """Says what to do about labels that stand for no class, where no pixel has the class `free`."""
-    if expected[0] > 0:
+def _labels_remedy(unknown: list[int], free: list[int], scheme: LabelScheme) -> str:
+    """Says what to do about labels that stand for nothing, where no pixel has the class `free`."""
+    if scheme.first_label is None:
+        return _table_remedy(scheme, are_many=len(unknown) > MANY_LABELS)
+    if scheme.first_label > 0:
         return "Restore the trimap from annotations.tar.gz."
-    if unknown == [len(expected)]:
-        return (
-            f"If your labels start at 1, subtract 1 from them with {SUBTRACT_ONE}; 0 becomes "
-            f"{UNLABELLED}, no class. Otherwise name every class."
-        )
+    if unknown == [scheme.num_classes]:
+        return next_label_remedy(scheme, starts_at_1=0 in free)
     if len(unknown) > MANY_LABELS:
         return (
             "JPEG compression or interpolation often makes so many labels: save masks as PNG and "
             f"resize them by nearest neighbour. {BLACK_AND_WHITE_REMEDY}"
         )
-    # Different labels get different classes, as far as there are classes.
-    targets = (free + [expected[-1]] * len(unknown))[: len(unknown)]
-    if len(unknown) == 1:
-        change = REPLACE_LABEL.format(old=unknown[0], new=targets[0])
-    else:
-        olds = ", ".join(f"mask == {label}" for label in unknown)
-        change = REPLACE_LABELS.format(olds=olds, news=", ".join(map(str, targets)))
     return (
-        "Change each label to the index of its class, the same in all masks, for example with "
-        f"{change}."
+        "Give each label its class with a table as `labels`, such as a file classes.csv with the "
+        "columns label and name; an empty name means no class."
     )
+
+
+def next_label_remedy(scheme: LabelScheme, *, starts_at_1: bool) -> str:
+    """Says what to do about the label after that of the last class.
+
+    Args:
+        scheme: What the labels mean.
+        starts_at_1: Whether the masks do not have the label 0.
+
+    Returns:
+        A remedy for each likely reason, the likeliest first.
+    """
+    last = scheme.num_classes
+    remedies = [f"If {last} means no class, pass `ignore_class={last}`."]
+    if starts_at_1:
+        shifted = {0: None, **dict(enumerate(scheme.class_names, 1))}
+        remedies.insert(0, f"If your labels start at 1, pass {labels_argument(shifted)}.")
+    return " ".join([*remedies, "Otherwise name every class."])
+
+
+def _table_remedy(scheme: LabelScheme, *, are_many: bool) -> str:
+    """Says what to do about labels or colours that a table lacks."""
+    if are_many:
+        return (
+            "JPEG compression or interpolation often makes so many: save masks as PNG and resize "
+            "them by nearest neighbour."
+        )
+    remedy = f"Add them to {scheme.table}, without a name where they mean no class."
+    if scheme.is_colour:
+        remedy += " If the masks hold class indices, pass `class_names` without a table."
+    return remedy

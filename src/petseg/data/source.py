@@ -4,12 +4,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from petseg.data.augmentation import Augmentation
 from petseg.data.folder import folder_examples
-from petseg.data.folder_layout import checked_class_names, resolve_class_names
+from petseg.data.folder_layout import find_layout, find_scheme
+from petseg.data.folder_names import IMAGES, MASKS
+from petseg.data.label_scheme import (
+    TRIMAPS,
+    UNLABELLED,
+    LabelScheme,
+    checked_class_names,
+    checked_ignore_class,
+)
+from petseg.data.label_tables import Labels, LabelTable, checked_labels
 from petseg.data.loaders import load_folder
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
 from petseg.data.pipeline import Batching
@@ -39,9 +49,15 @@ class DataSource:
         data_dir: Folder that holds `oxford_iiit_pet/`, or None for the default of
             `tensorflow_datasets`. For "pets" only.
         classes: Name of each class in your own masks, in the order of the labels: 2 to 255
-            different names. For a folder only; None for the official archives.
+            different names. For a folder only; None for the official archives, or where a table
+            has the names.
         binary: Whether to merge the border of the pets into the pet, which leaves the classes
             0 pet and 1 background. Not for masks of your own.
+        images: Name of the folder of images, see `petseg.load_folder`.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class in a folder's masks, or None.
+        labels: What the labels or colours in a folder's masks mean: a mapping, or the path of a
+            table. A mapping is kept as a tuple of pairs.
 
     Raises:
         ValueError: If a field does not fit the others. The error begins with the field's name.
@@ -51,6 +67,10 @@ class DataSource:
     data_dir: str | os.PathLike[str] | None = None
     classes: Sequence[str] | None = None
     binary: bool = False
+    images: str = IMAGES
+    masks: str = MASKS
+    ignore_class: int | None = UNLABELLED
+    labels: Labels | LabelTable | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -64,19 +84,72 @@ class DataSource:
                 f'`data_dir` must be None with the data "{self.name}": only "pets" reads it. '
                 f"Received: {os.fspath(self.data_dir)!r}."
             )
-        if self.classes is None:
-            return
         if self.name in NAMES:
+            self._check_no_folder()
+            return
+        checked: dict[str, Any] = {
+            "images": os.fspath(self.images),
+            "masks": os.fspath(self.masks),
+            "ignore_class": checked_ignore_class(self.ignore_class),
+        }
+        if self.labels is not None:
+            checked["labels"] = checked_labels(self.labels)
+        if self.classes is not None:
+            limit = None if self.ignore_class is None else UNLABELLED
+            checked["classes"] = checked_class_names("classes", self.classes, limit)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.binary and (self.classes is not None or self.labels is not None):
+            name = "labels" if self.classes is None else "classes"
+            raise ValueError(
+                f"`binary` must be False with `{name}`: it merges the border of Oxford-IIIT Pet "
+                "into the pet. Received: True. Merge classes with `labels` instead."
+            )
+
+    def _check_no_folder(self) -> None:
+        """Refuses fields that say how to read a folder."""
+        if self.classes is not None:
             raise ValueError(
                 f'`classes` must be None with the data "{self.name}": its classes are '
                 f"{', '.join(PET_CLASSES)}. Received: {self.classes!r}."
             )
-        object.__setattr__(self, "classes", checked_class_names("classes", self.classes))
+        defaults = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f'`{name}` must be {default!r} with the data "{self.name}": it is for a '
+                    f"folder of images and masks. Received: {getattr(self, name)!r}."
+                )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class. Reads a table of labels where there is one, and no image.
+
+        Raises:
+            FileNotFoundError: If the folder or the table is missing.
+            ValueError: If a field does not fit the folder.
+        """
         if self.binary:
-            raise ValueError(
-                "`binary` must be False with `classes`: it merges the border of Oxford-IIIT Pet "
-                "into the pet. Received: True. Merge classes in your masks instead."
-            )
+            return BINARY_CLASSES
+        return PET_CLASSES if self.name in NAMES else self._scheme().class_names
+
+    def notes(self) -> tuple[str, ...]:
+        """Describes how a folder is read, where its layout is not images and masks.
+
+        Returns:
+            Phrases such as "Images: train, masks: trainannot". Empty for pets.
+
+        Raises:
+            FileNotFoundError: If the folder or one that it must hold is missing.
+            ValueError: If a field does not fit the folder.
+        """
+        if self.name in NAMES:
+            return ()
+        layout = find_layout(self._folder(), self.classes, **self._folder_arguments())
+        scheme = layout.scheme
+        if scheme is TRIMAPS or scheme.first_label is not None:
+            return layout.notes
+        return (*layout.notes, f"Classes: {', '.join(scheme.class_names)}, from {scheme.table}")
 
     def splits(
         self,
@@ -102,17 +175,18 @@ class DataSource:
                 The synthetic pets are the same with every seed.
 
         Returns:
-            The batches, their class names, and `ignore_class` 255 for masks of your own.
+            The batches, their class names and `ignore_class`.
 
         Raises:
             FileNotFoundError: If the folder or its files are missing, or the download fails.
             ValueError: If an argument is out of its range, or a field does not fit the folder.
         """
-        class_names = self._class_names()  # Its errors name the fields of this class.
+        class_names = self.class_names  # Its errors name the fields of this class.
         if self.name not in NAMES:
             return load_folder(
                 self._folder(),
                 class_names=self.classes,
+                **self._folder_arguments(),
                 image_size=image_size,
                 batch_size=batch_size,
                 binary=self.binary,
@@ -127,7 +201,7 @@ class DataSource:
 
         Returns:
             For each of "train", "val" and "test" a dataset of dicts: `image` (uint8, `(H, W, 3)`),
-            `mask` (uint8, `(H, W, 1)`, class indices, and 255 where unlabelled) and `file_name`.
+            `mask` (uint8, `(H, W, 1)`, class indices, or `Splits.ignore_class`) and `file_name`.
 
         Raises:
             FileNotFoundError: If the folder or its files are missing, or the download fails.
@@ -138,8 +212,8 @@ class DataSource:
         elif self.name == "synthetic":
             examples = synthetic_examples(SYNTHETIC_EXAMPLES, SYNTHETIC_SEED)
         else:
-            self._class_names()  # Its errors name the fields of this class.
-            examples = folder_examples(self._folder(), self.classes)
+            self._scheme()  # Its errors name the fields of this class.
+            examples = folder_examples(self._folder(), self.classes, **self._folder_arguments())
         if not self.binary:
             return examples
         return {split: border_as_pet(dataset) for split, dataset in examples.items()}
@@ -159,8 +233,8 @@ class DataSource:
             return verify_pets(data_dir=self.data_dir)
         if self.name == "synthetic":
             return []  # There are no files.
-        self._class_names()  # Its errors name the fields of this class.
-        return verify_folder(self._folder(), class_names=self.classes)
+        self._scheme()  # Its errors name the fields of this class.
+        return verify_folder(self._folder(), class_names=self.classes, **self._folder_arguments())
 
     def describe(self) -> dict[str, SplitSummary]:
         """Counts the examples and their classes. Reads all examples.
@@ -172,13 +246,26 @@ class DataSource:
             FileNotFoundError: If the folder or its files are missing, or the download fails.
             ValueError: If a field does not fit the folder, or a split is empty.
         """
-        return describe(self.examples(), self._class_names())
+        ignore_class = None if self.name in NAMES else self._scheme().ignore_class
+        return describe(self.examples(), self.class_names, ignore_class)
 
-    def _class_names(self) -> tuple[str, ...]:
-        names: tuple[str, ...] = PET_CLASSES
-        if self.name not in NAMES:
-            names = resolve_class_names(self._folder(), self.classes, name="classes")
-        return BINARY_CLASSES if self.binary else names
+    def _scheme(self) -> LabelScheme:
+        return find_scheme(
+            self._folder(),
+            self.classes,
+            ignore_class=self.ignore_class,
+            labels=self.labels,
+            name="classes",
+        )
+
+    def _folder_arguments(self) -> dict[str, Any]:
+        """The arguments of `load_folder` that say how the folder is read."""
+        return {
+            "images": self.images,
+            "masks": self.masks,
+            "ignore_class": self.ignore_class,
+            "labels": self.labels,
+        }
 
     def _folder(self) -> Path:
         folder = Path(self.name).expanduser()

@@ -12,14 +12,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from petseg.data.folder_layout import Layout, find_layout
+from petseg.data.folder_layout import find_layout
+from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_checks import LabelFault, label_faults
 from petseg.data.label_counts import LabelCounts, add_counts, count_labels
-from petseg.data.masks import MaskFault, mask_faults, read_labels
+from petseg.data.label_scheme import TRIMAPS, UNLABELLED, LabelScheme
+from petseg.data.label_tables import LABEL_FILES, Labels
+from petseg.data.masks import COLOUR_REMEDY, MaskFault, mask_faults, read_labels
 from petseg.data.oxford_pets import decode, prepared_builder, read_records
 from petseg_runtime.image_io import read_image
-
-TRIMAP_LABELS = range(1, 4)
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class Problem:
             if something is wrong with the dataset as a whole.
         kind: "missing" if an image has no mask, a mask has no image, a listed file is not there, or
             a split has no image; "misplaced" if a folder holds images and is not read; "unreadable"
-            if the file cannot be decoded, or is a mask that is a JPEG file or has several channels;
-            "misaligned" if a mask differs in size from its image; "mislabelled" if a mask has
-            labels that stand for no class or, for Oxford-IIIT Pet, no pixel of the pet. Of the
-            dataset: "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
+            if the file cannot be decoded, or is a mask that is a JPEG file, or has several channels
+            where no table lists colours; "misaligned" if a mask differs in size from its image;
+            "mislabelled" if a mask has labels that stand for nothing or, for Oxford-IIIT Pet, no
+            pixel of the pet. Of the dataset: "unknown" if masks have a label that stands for
+            nothing; "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
             training masks have a class but no mask of val or of test has it; "unlabelled" if more
-            than a quarter of all pixels have the label 255, no class.
+            than a quarter of all pixels have no class.
         detail: What is wrong, to be read after the name of the file, and in most cases a remedy.
     """
 
@@ -58,27 +60,46 @@ class Problem:
 
 
 def verify_folder(
-    root: str | os.PathLike[str], *, class_names: Sequence[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | None = None,
+    images: str = IMAGES,
+    masks: str = MASKS,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | None = None,
 ) -> list[Problem]:
     """Opens all images and masks of a folder and lists what is wrong with them.
 
     Each file is read once. Besides bad files, the result lists what is wrong with the labels of the
-    dataset as a whole: classes that do not occur, and many unlabelled pixels. See `Problem`.
+    dataset as a whole: labels that stand for nothing, classes that do not occur, and many
+    unlabelled pixels. See `Problem`.
 
     Args:
         root: The folder, as `petseg.load_folder` takes it.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
-            official archives of Oxford-IIIT Pet.
+            official archives of Oxford-IIIT Pet, or where a table has the names.
+        images: Name of the folder of images, see `petseg.load_folder`.
+        masks: Name of the folder of masks.
+        ignore_class: Label of pixels without a class, or None.
+        labels: What the labels or colours in the masks mean.
 
     Returns:
         The problems: first those of files, then those of the dataset. Empty if nothing is wrong.
 
     Raises:
         FileNotFoundError: If `root` or one of the folders that it must hold is missing.
-        ValueError: If `class_names` does not fit the folder, or two files differ by the suffix
+        ValueError: If an argument does not fit the folder, or two files differ by the suffix
             alone.
     """
-    layout = find_layout(root, class_names)
+    layout = find_layout(
+        root,
+        class_names,
+        images=images,
+        masks=masks,
+        ignore_class=ignore_class,
+        labels=labels,
+    )
+    scheme = layout.scheme
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
     problems += [Problem(str(f), "misplaced", fault) for f, fault in layout.misplaced.items()]
     folder = str(Path(root).expanduser())
@@ -86,11 +107,12 @@ def verify_folder(
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
-            checked = list(threads.map(lambda pair: _check_pair(pair[0], pair[1], layout), pairs))
+            checked = list(threads.map(lambda pair: _check_pair(pair[0], pair[1], scheme), pairs))
             problems += [problem for found, _ in checked for problem in found]
             found_counts = [count for _, count in checked if count is not None]
-            counts[split] = add_counts(found_counts, len(layout.class_names))
-    return problems + [Problem(folder, *fault) for fault in label_faults(counts, layout)]
+            counts[split] = add_counts(found_counts, scheme.num_classes)
+    problems = _with_table(problems, Path(folder), scheme)
+    return problems + [Problem(folder, *fault) for fault in label_faults(counts, scheme)]
 
 
 def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Problem]:
@@ -119,23 +141,46 @@ def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Probl
 
 
 def _check_pair(
-    image_path: Path, mask_path: Path, layout: Layout
+    image_path: Path, mask_path: Path, scheme: LabelScheme
 ) -> tuple[list[Problem], LabelCounts | None]:
     """Returns the problems of two files, and the counts of the mask where it can be read."""
     problems: list[Problem] = []
-    read = {}
-    for path, reader in ((image_path, read_image), (mask_path, read_labels)):
-        try:
-            read[path] = reader(path)
-        except (ValueError, OSError) as error:
-            # The file is named once, by the problem.
-            problems.append(Problem(str(path), "unreadable", str(error).removeprefix(f"{path} ")))
-    if mask_path not in read:
+    image = labels = None
+    try:
+        image = read_image(image_path)
+    except (ValueError, OSError) as error:
+        problems.append(_unreadable(image_path, error))
+    try:
+        labels = read_labels(mask_path, colours=scheme.is_colour)
+    except (ValueError, OSError) as error:
+        problems.append(_unreadable(mask_path, error))
+    if labels is None:
         return problems, None
-    labels = read[mask_path]
-    if image_path in read:
-        problems += _mask_problems(mask_path, labels, read[image_path], layout.labels, image_path)
-    return problems, count_labels(labels, layout.labels)
+    encoded = scheme.encode(labels)
+    if image is not None:
+        files = (mask_path, image_path)
+        faults = mask_faults(labels, image, scheme, encoded=encoded, files=files)
+        problems += [Problem(str(mask_path), *fault) for fault in faults.items()]
+        if scheme is TRIMAPS and not np.any(encoded == 0):
+            problems.append(_without_pet(str(mask_path)))
+    return problems, count_labels(labels, scheme, encoded)
+
+
+def _with_table(problems: list[Problem], root: Path, scheme: LabelScheme) -> list[Problem]:
+    """Names the table that is beside masks of colours, where class names were given instead."""
+    paths = [root / name for name in LABEL_FILES if (root / name).is_file()]
+    if scheme.first_label is None or not paths:
+        return problems
+    remedy = f"Pass `labels={paths[0]}`, or leave `class_names` out, so that this file is read."
+    return [
+        Problem(each.file, each.kind, each.detail.replace(COLOUR_REMEDY, remedy))
+        for each in problems
+    ]
+
+
+def _unreadable(path: Path, error: Exception) -> Problem:
+    # The file is named once, by the problem.
+    return Problem(str(path), "unreadable", str(error).removeprefix(f"{path} "))
 
 
 def _record_problems(
@@ -147,21 +192,15 @@ def _record_problems(
     except tf.errors.OpError as error:
         yield Problem(name, "unreadable", f"cannot be decoded: {_without_op(error.message)}")
     else:
-        yield from _mask_problems(name, trimap.numpy(), image, TRIMAP_LABELS)
+        labels = trimap.numpy()
+        for fault in mask_faults(labels, image, TRIMAPS).items():
+            yield Problem(name, *fault)
+        if not np.any(labels == TRIMAPS.first_label):
+            yield _without_pet(name)
 
 
-def _mask_problems(
-    file: str | Path,
-    labels: np.ndarray,
-    image: np.ndarray,
-    expected: range,
-    image_path: Path | None = None,
-) -> Iterator[Problem]:
-    files = None if image_path is None else (file, image_path)
-    for kind, detail in mask_faults(labels, image, expected, files=files).items():
-        yield Problem(str(file), kind, detail)
-    if expected == TRIMAP_LABELS and not np.any(labels == TRIMAP_LABELS.start):
-        yield Problem(str(file), "mislabelled", "has no pixel of the pet")
+def _without_pet(file: str) -> Problem:
+    return Problem(file, "mislabelled", "has no pixel of the pet")
 
 
 def _without_op(message: str) -> str:
