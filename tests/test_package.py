@@ -50,17 +50,20 @@ petseg.losses: petseg.label_shapes petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.metrics: petseg.label_shapes petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
-petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
+petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained
+    petseg.weight_files petseg.weight_transfer petseg_runtime
 petseg.normalization:
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
-petseg.pretrained: petseg_runtime
+petseg.pretrained: petseg.weight_transfer petseg_runtime
 petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
 petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_recorder
     petseg.losses petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
+petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
+petseg.weight_transfer:
 petseg_cli.catalogue:
 petseg_cli.cutout_options: petseg_cli.streams petseg_runtime
 petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams

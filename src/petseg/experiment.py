@@ -69,7 +69,8 @@ class Settings:
     Attributes:
         architecture: A key of `petseg.MODELS`.
         backbone: A key of `petseg.BACKBONES`. None becomes the default of the architecture.
-        weights: "imagenet" (encoder only), "pets" (whole model), None (random), or a weights file.
+        weights: "imagenet" (encoder only), "pets" (whole model), None (random), a weights file, or
+            the folder of a run.
         data: "pets", "synthetic", or a folder of images and masks.
         classes: Class names of a folder's masks, in the order of the labels. None for pets.
         binary: Whether the border of pets counts as pet.

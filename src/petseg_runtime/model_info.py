@@ -32,7 +32,8 @@ class ModelInfo:
         arguments: Arguments that only this architecture has, read-only.
         input_range: Smallest and greatest value of an input pixel.
         weights: What the model was initialized with: "imagenet" (the encoder alone), "pets", the
-            name of a weights file, or None (random weights).
+            name of a weights file, or None (random weights). With "pets" or a file, layers that
+            these did not fit were random.
         licence: Licence of the weights, or None where that is unknown, as after training.
         petseg_version: Version of petseg that built the model, or None where that is unknown.
         argmax: Whether an exported model returns classes instead of logits.

@@ -1,14 +1,18 @@
 """Checks of arguments that only the architectures have."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import keras
 
 from petseg.pretrained import PETS, find_pretrained
+from petseg.weight_files import find_weights, saved_record
 from petseg_runtime import validation
 from petseg_runtime.predictor import MIN_SIZE
 from petseg_runtime.pretrained import DEFAULT_BACKBONE, read_card
+
+IMAGENET = "imagenet"  # a value of `weights`
 
 
 def image_input(image_shape: Any) -> keras.KerasTensor:
@@ -43,7 +47,8 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
         weights: What was received as `weights`.
 
     Returns:
-        The backbone. For None, the one that the "pets" weights have, or `DEFAULT_BACKBONE`.
+        The backbone. For None, the one that the weights have where that is known, or
+        `DEFAULT_BACKBONE`.
 
     Raises:
         ValueError: If `weights` is "pets" and there are no such weights.
@@ -53,6 +58,11 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
     if weights == PETS:
         backbone = read_card(find_pretrained(architecture, None))["backbone"]
         return str(backbone)
+    if weights not in (None, IMAGENET):
+        with suppress(ValueError):  # There is no such file: that is said where it is loaded.
+            record = saved_record(find_weights(weights))
+            if record is not None and record.backbone is not None:
+                return record.backbone
     return DEFAULT_BACKBONE
 
 

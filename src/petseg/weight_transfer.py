@@ -1,0 +1,109 @@
+"""Weights of one model for another: what fits is loaded, layer by layer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+LARGE_SHARE = 0.5  # of the parameters: enough for an encoder that does not fit as a whole
+NAMED_LAYERS = 4  # in the sentence about what is new
+
+
+class WeightsWarning(UserWarning):
+    """Some of a model's layers did not get the weights that were asked for.
+
+    Example:
+        >>> warnings.simplefilter("ignore", petseg.models.WeightsWarning)
+    """
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What fits of the weights of another model.
+
+    Attributes:
+        loaded: Names of the layers that have the weights.
+        new: Names of the layers of the model that keep their random values.
+        left_out: Names of the layers that the model lacks or that have another shape there.
+        encoder: Whether the whole encoder has the weights.
+        share: Fraction of the model's parameters that has the weights.
+    """
+
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    left_out: tuple[str, ...]
+    encoder: bool
+    share: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model is the one that the weights are from."""
+        return not self.new and not self.left_out
+
+    @property
+    def useful(self) -> bool:
+        """Whether the encoder has the weights, or at least half of the parameters."""
+        return bool(self.loaded) and (self.encoder or self.share >= LARGE_SHARE)
+
+    def describe(self) -> str:
+        """Says in one sentence what has the weights and what is new."""
+        total = len(self.loaded) + len(self.new)
+        text = f"{len(self.loaded)} of {total} layers have these weights"
+        if self.new:
+            named = self.new[-NAMED_LAYERS:]  # the last one makes the logits
+            text += f"; new and random: {', '.join(named)}"
+            if len(self.new) > len(named):
+                text += f" and {len(self.new) - len(named)} more"
+        unknown = len(set(self.left_out) - set(self.new))
+        if unknown:
+            text += f"; {unknown} layers of the weights have no counterpart"
+        return text
+
+
+def transfer(model: keras.Model, arrays: Mapping[str, Sequence[np.ndarray]]) -> Transfer:
+    """Loads the weights of each layer whose name and shapes are the same in both models.
+
+    Args:
+        model: The model. Nothing is loaded where too little fits to be useful.
+        arrays: The weights of each layer by its name, in the order of `layer.weights`.
+
+    Returns:
+        What was loaded, or would have been.
+    """
+    layers = dict(layers_of(model))
+    fitting = {name: layer for name, layer in layers.items() if _fits(layer, arrays.get(name))}
+    parameters = sum(layer.count_params() for layer in fitting.values())
+    encoder = dict(layers_of(model.get_layer("encoder")))
+    result = Transfer(
+        loaded=tuple(fitting),
+        new=tuple(name for name in layers if name not in fitting),
+        left_out=tuple(name for name in arrays if name not in fitting),
+        encoder=encoder.keys() <= fitting.keys(),
+        share=parameters / model.count_params(),
+    )
+    if result.useful:
+        for name, layer in fitting.items():
+            layer.set_weights([np.asarray(array, np.float32) for array in arrays[name]])
+    return result
+
+
+def layers_of(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
+    """Lists the layers that have weights, those of the encoder included.
+
+    Args:
+        model: A model.
+
+    Yields:
+        The name of each layer and the layer, in the order of `model.weights`.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        elif layer.weights:
+            yield layer.name, layer
+
+
+def _fits(layer: keras.Layer, arrays: Sequence[np.ndarray] | None) -> bool:
+    shapes = [tuple(weight.shape) for weight in layer.weights]
+    return arrays is not None and [array.shape for array in arrays] == shapes
