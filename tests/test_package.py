@@ -63,7 +63,7 @@ petseg.training: petseg.checkpoint petseg.compilation petseg.data petseg.epoch_r
     petseg.losses petseg.model_records petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
-petseg.weight_transfer:
+petseg.weight_transfer: petseg.backbones
 petseg_cli.catalogue:
 petseg_cli.cutout_options: petseg_cli.streams petseg_runtime
 petseg_cli.data: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams

@@ -104,15 +104,15 @@ def labelled_logits(
     Raises:
         ValueError: If a batch does not fit the model, or the logits are NaN.
     """
-    ignore_class = model_info(model).ignore_class
+    info = model_info(model)
     logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
     for images, masks in _batches(dataset):
-        checked_pixels(images, "dataset", ranks=(4,))
+        checked_pixels(images, "dataset", (4,), info.channels)
         logits = np.asarray(logits_of(images))
         check_no_nan(logits)
-        truth = class_masks(masks, logits.shape, ignore_class)
+        truth = class_masks(masks, logits.shape, info.ignore_class)
         # False everywhere when `ignore_class` is None.
-        yield logits, truth, np.asarray(truth == ignore_class)
+        yield logits, truth, np.asarray(truth == info.ignore_class)
 
 
 def _batches(dataset: Iterable[tuple[Any, Any]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

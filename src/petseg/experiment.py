@@ -375,6 +375,7 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
     model = MODELS[settings.architecture](
         len(names),
         backbone=settings.backbone,
+        image_shape=(None, None, splits.train.element_spec[0].shape[-1]),
         weights=settings.weights,
         class_names=names,
         ignore_class=ignore_class,

@@ -69,13 +69,20 @@ def pretrained_record(name: str, folder: Path = FOLDER) -> ModelInfo:
     return ModelInfo(weights=PETS, **{key: value for key, value in card.items() if key in known})
 
 
-def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> Transfer:
+def load_pretrained(
+    model: keras.Model,
+    name: str,
+    folder: Path = FOLDER,
+    *,
+    is_reversed: bool = False,
+) -> Transfer:
     """Loads pretrained weights into a model, as far as they fit.
 
     Args:
         model: A model of the architecture and the backbone that the weights are for.
         name: A name of `pretrained_models`.
         folder: Folder of the weights. By default the one in the package.
+        is_reversed: As for `transfer`.
 
     Returns:
         What was loaded.
@@ -86,7 +93,8 @@ def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> Tra
     """
     arrays = iter(read_arrays(name, folder).values())
     counts = read_card(name, folder)["layers"]
-    found = transfer(model, {layer: [*islice(arrays, count)] for layer, count in counts.items()})
+    layers = {layer: [*islice(arrays, count)] for layer, count in counts.items()}
+    found = transfer(model, layers, is_reversed=is_reversed)
     if not found.useful:
         raise ValueError(
             f"`weights='pets'` must fit the encoder or most of {model.name}. Received: a model "

@@ -19,6 +19,7 @@ from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
     check_callbacks,
+    check_channels,
     check_encoder,
     check_no_weights,
     check_train,
@@ -208,6 +209,8 @@ class Plan:
         compilation = Compilation(model)
         check_batches("train", train)
         check_batches("val", val)
+        check_channels("train", train, model)
+        check_channels("val", val, model)
         check_train(train, compilation.steps_per_execution)
         check_val(val)
         validation.choice("schedule", schedule, SCHEDULES)

@@ -63,26 +63,27 @@ def saved_record(path: Path) -> ModelInfo | None:
         return None
 
 
-def file_name(path: Path) -> str:
+def file_name(weights: str | Path, file: Path) -> str:
     """Names a file for the record of the model that its weights are loaded into.
 
     Args:
-        path: What `find_weights` returned.
+        weights: What was received: the path of a file, or of the folder of a run.
+        file: What `find_weights` returned for it.
 
     Returns:
-        The name of the file. The files of a run have the same names in all runs, so that the name
-        of the folder comes before these.
+        The name of the file, for a run after that of its folder: the names are the same in all.
     """
-    run = RunFiles(path.parent)
-    return f"{path.parent.name}/{path.name}" if path in (run.model, run.best) else path.name
+    is_run = Path(weights) != file
+    return f"{file.resolve().parent.name}/{file.name}" if is_run else file.name
 
 
-def load_file(model: keras.Model, path: Path) -> Transfer:
+def load_file(model: keras.Model, path: Path, *, is_reversed: bool = False) -> Transfer:
     """Loads the weights of a file into a model, as far as they fit.
 
     Args:
         model: A model of `petseg.MODELS`.
         path: A `.weights.h5` or `.keras` file.
+        is_reversed: As for `transfer`.
 
     Returns:
         What was loaded.
@@ -97,7 +98,7 @@ def load_file(model: keras.Model, path: Path) -> Transfer:
             f"`weights` must be a whole file. Received: {str(path)!r}, which cannot be read: "
             f"{error}. Put it back from a copy."
         ) from error
-    loaded = transfer(model, arrays)
+    loaded = transfer(model, arrays, is_reversed=is_reversed)
     if not loaded.useful:
         raise ValueError(
             f"`weights` must fit the encoder or most of {model.name}. Received: {str(path)!r}, of "

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from petseg.backbones import adapt_kernel
+
 LARGE_SHARE = 0.5  # of the parameters: enough for an encoder that does not fit as a whole
 NAMED_LAYERS = 4  # in the sentence about what is new
 
@@ -26,6 +28,8 @@ class Transfer:
         loaded: Names of the layers that have the weights.
         new: Names of the layers of the model that keep their random values.
         left_out: Names of the layers that the model lacks or that have another shape there.
+        adapted: Names of the loaded layers whose weights were adapted to another number of
+            channels.
         encoder: Whether the whole encoder has the weights.
         share: Fraction of the model's parameters that has the weights.
     """
@@ -33,13 +37,14 @@ class Transfer:
     loaded: tuple[str, ...]
     new: tuple[str, ...]
     left_out: tuple[str, ...]
+    adapted: tuple[str, ...]
     encoder: bool
     share: float
 
     @property
     def complete(self) -> bool:
         """Whether the model is the one that the weights are from."""
-        return not self.new and not self.left_out
+        return not self.new and not self.left_out and not self.adapted
 
     @property
     def useful(self) -> bool:
@@ -55,36 +60,54 @@ class Transfer:
             text += f"; new and random: {', '.join(named)}"
             if len(self.new) > len(named):
                 text += f" and {len(self.new) - len(named)} more"
+        if self.adapted:
+            text += f"; adapted to the channels of the images: {', '.join(self.adapted)}"
         unknown = len(set(self.left_out) - set(self.new))
         if unknown:
             text += f"; {unknown} layers of the weights have no counterpart"
         return text
 
 
-def transfer(model: keras.Model, arrays: Mapping[str, Sequence[np.ndarray]]) -> Transfer:
+def transfer(
+    model: keras.Model,
+    arrays: Mapping[str, Sequence[np.ndarray]],
+    *,
+    is_reversed: bool = False,
+) -> Transfer:
     """Loads the weights of each layer whose name and shapes are the same in both models.
+
+    The first convolution may have another number of channels.
 
     Args:
         model: The model. Nothing is loaded where too little fits to be useful.
         arrays: The weights of each layer by its name, in the order of `layer.weights`.
+        is_reversed: Whether the encoder gets the channels in reversed order.
 
     Returns:
         What was loaded, or would have been.
     """
     layers = dict(layers_of(model))
-    fitting = {name: layer for name, layer in layers.items() if _fits(layer, arrays.get(name))}
-    parameters = sum(layer.count_params() for layer in fitting.values())
     encoder = dict(layers_of(model.get_layer("encoder")))
+    first = next(iter(encoder))
+    channels = model.input_shape[-1]
+    adapted: dict[str, Sequence[np.ndarray]] = {}
+    if first in arrays and arrays[first][0].ndim == 4 and arrays[first][0].shape[2] != channels:
+        kernel, *others = arrays[first]
+        adapted[first] = [adapt_kernel(kernel, channels, is_reversed=is_reversed), *others]
+    wanted = {**arrays, **adapted}
+    fitting = {name: layer for name, layer in layers.items() if _fits(layer, wanted.get(name))}
+    parameters = sum(layer.count_params() for layer in fitting.values())
     result = Transfer(
         loaded=tuple(fitting),
         new=tuple(name for name in layers if name not in fitting),
         left_out=tuple(name for name in arrays if name not in fitting),
+        adapted=tuple(name for name in adapted if name in fitting),
         encoder=encoder.keys() <= fitting.keys(),
         share=parameters / model.count_params(),
     )
     if result.useful:
         for name, layer in fitting.items():
-            layer.set_weights([np.asarray(array, np.float32) for array in arrays[name]])
+            layer.set_weights([np.asarray(array, np.float32) for array in wanted[name]])
     return result
 
 

@@ -41,6 +41,7 @@ class ModelInfo:
         temperature: Positive number that logits are divided by before they become probabilities,
             so that these are as often right as they say (Guo et al., "On Calibration of Modern
             Neural Networks", 2017). See `petseg.calibrate`.
+        channels: Number of channels of an image; 3 are red, green and blue.
 
     Raises:
         ValueError: If a field is out of its range.
@@ -64,6 +65,7 @@ class ModelInfo:
     argmax: bool = False
     quantize: str | None = None
     temperature: float = 1.0
+    channels: int = 3
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -81,6 +83,7 @@ class ModelInfo:
         if len(low_high) != 2 or not all(map(validation.is_number, low_high)):
             raise ValueError(f"`input_range` must be two numbers. Received: {self.input_range!r}.")
         put("input_range", (float(low_high[0]), float(low_high[1])))
+        put("channels", validation.integer("channels", self.channels, 1))
         put("argmax", validation.boolean("argmax", self.argmax))
         validation.choice("quantize", self.quantize, (None, *QUANTIZATIONS))
         put("temperature", validation.positive_number("temperature", self.temperature))

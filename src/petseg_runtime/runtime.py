@@ -94,12 +94,13 @@ class Runtime:
         sizes = zip(self.input_size, pixels.shape[1:3], strict=False)
         if (
             pixels.ndim != 4
-            or pixels.shape[3] != 3
+            or pixels.shape[3] != self.info.channels
             or any(own not in (None, given) for own, given in sizes)
         ):
             height, width = ("any" if side is None else side for side in self.input_size)
             raise ValueError(
-                f"`images` must be RGB of shape (N, {height}, {width}, 3). "
+                f"`images` must be {'RGB ' if self.info.channels == 3 else ''}of shape "
+                f"(N, {height}, {width}, {self.info.channels}). "
                 f"Received: shape {pixels.shape}."
             )
         return self._run(pixels)

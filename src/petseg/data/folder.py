@@ -38,12 +38,15 @@ def folder_examples(
     return layout_examples(root, find_layout(root, class_names))
 
 
-def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, tf.data.Dataset]:
+def layout_examples(
+    root: str | os.PathLike[str], layout: Layout, channels: int = 3
+) -> dict[str, tf.data.Dataset]:
     """Reads the examples of a folder whose layout is known.
 
     Args:
         root: The folder, for the errors.
         layout: Its layout.
+        channels: Number of channels of the images.
 
     Returns:
         The examples, see `folder_examples`.
@@ -69,18 +72,18 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
             "`root` must have images for every split. "
             f"Received: {root}, which {layout.empty_splits[0]}"
         )
-    return {split: _examples(pairs, layout) for split, pairs in layout.pairs.items()}
+    return {split: _examples(pairs, layout, channels) for split, pairs in layout.pairs.items()}
 
 
-def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
+def _examples(pairs: Pairs, layout: Layout, channels: int) -> tf.data.Dataset:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
-            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), layout),
+            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), layout, channels),
             [image_path, mask_path],
             (tf.uint8, tf.uint8),
         )
         return {
-            "image": tf.ensure_shape(image, (None, None, 3)),
+            "image": tf.ensure_shape(image, (None, None, channels)),
             "mask": tf.ensure_shape(mask, (None, None, 1)),
             "file_name": tf.strings.split(image_path, os.sep)[-1],
         }
@@ -92,8 +95,10 @@ def _examples(pairs: Pairs, layout: Layout) -> tf.data.Dataset:
     return files.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _read_pair(image_path: str, mask_path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    image, labels = read_image(image_path), read_labels(mask_path)
+def _read_pair(
+    image_path: str, mask_path: str, layout: Layout, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    image, labels = read_image(image_path, channels), read_labels(mask_path)
     faults = mask_faults(labels, image, layout.labels, files=(mask_path, image_path))
     for fault in faults.values():
         raise ValueError(f"{mask_path} {fault} `petseg.data.verify_folder` lists every bad file.")

@@ -53,7 +53,9 @@ class Layout:
         ]
 
 
-def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Layout:
+def find_layout(
+    root: str | os.PathLike[str], class_names: Sequence[str] | None = None, channels: int = 3
+) -> Layout:
     """Finds the files of a dataset folder: your own, or the official archives of Oxford-IIIT Pet.
 
     No file is opened. See `petseg.load_folder` for the layouts.
@@ -62,6 +64,7 @@ def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None 
         root: The folder.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
             official archives.
+        channels: Number of channels of your own images. Where it is not 3, `.npy` files are images.
 
     Returns:
         The layout.
@@ -75,7 +78,7 @@ def find_layout(root: str | os.PathLike[str], class_names: Sequence[str] | None 
     if not root.is_dir():
         raise FileNotFoundError(f"`root` must be a folder. Received: {root}.")
     names = resolve_class_names(root, class_names)
-    return _official_layout(root) if _is_official(root) else _own_layout(root, names)
+    return _official_layout(root) if _is_official(root) else _own_layout(root, names, channels)
 
 
 def resolve_class_names(
@@ -160,7 +163,7 @@ def _official_layout(root: Path) -> Layout:
     return Layout(pairs, unpaired, {}, PET_CLASSES, first_label=1)
 
 
-def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
+def _own_layout(root: Path, class_names: tuple[str, ...], channels: int) -> Layout:
     pairs: dict[str, Pairs] = {split: [] for split in SPLITS}
     unpaired: dict[Path, str] = {}
     misplaced: dict[Path, str] = {}
@@ -171,7 +174,7 @@ def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
                 f"test, or move the folder out of {root}."
             )
         for split in SPLITS:
-            pairs[split], alone = _pair_up(root / split)
+            pairs[split], alone = _pair_up(root / split, channels)
             unpaired |= alone
             misplaced |= _subfolders(root / split)
     else:
@@ -181,7 +184,7 @@ def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
                 f"masks, or move the folder out of {root}."
             )
         misplaced |= _subfolders(root)
-        every_pair, unpaired = _pair_up(root)
+        every_pair, unpaired = _pair_up(root, channels)
         buckets = (
             name_bucket([os.fsencode(image.name) for image, _ in every_pair]).numpy()
             if every_pair
@@ -192,8 +195,8 @@ def _own_layout(root: Path, class_names: tuple[str, ...]) -> Layout:
     return Layout(pairs, unpaired, misplaced, class_names, first_label=0)
 
 
-def _pair_up(folder: Path) -> tuple[Pairs, dict[Path, str]]:
-    images, masks = _by_stem(folder / "images"), _by_stem(folder / "masks")
+def _pair_up(folder: Path, channels: int) -> tuple[Pairs, dict[Path, str]]:
+    images, masks = _by_stem(folder / "images", channels), _by_stem(folder / "masks")
     pairs = [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
     unpaired = {}
     alike = set.intersection(
@@ -225,14 +228,16 @@ def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image_name, folder.rglob("*")))
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, channels: int = 3) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} is missing. `root` must hold images/ and masks/, or train/, val/ and test/ "
             "with both in each, or images/ and annotations/ of the official archives."
         )
     files: dict[str, Path] = {}
-    for path in filter(is_image_name, _files(folder)):
+    for path in _files(folder):
+        if not is_image_name(path, channels):
+            continue
         if path.stem in files:
             raise ValueError(
                 f"{path} and {files[path.stem].name} have the same name except for the suffix, so "

@@ -58,7 +58,10 @@ class Problem:
 
 
 def verify_folder(
-    root: str | os.PathLike[str], *, class_names: Sequence[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | None = None,
+    channels: int = 3,
 ) -> list[Problem]:
     """Opens all images and masks of a folder and lists what is wrong with them.
 
@@ -69,6 +72,7 @@ def verify_folder(
         root: The folder, as `petseg.load_folder` takes it.
         class_names: Name of each class in your own masks, in the order of the labels. None for the
             official archives of Oxford-IIIT Pet.
+        channels: Number of channels of your own images, as for `petseg.load_folder`.
 
     Returns:
         The problems: first those of files, then those of the dataset. Empty if nothing is wrong.
@@ -78,7 +82,7 @@ def verify_folder(
         ValueError: If `class_names` does not fit the folder, or two files differ by the suffix
             alone.
     """
-    layout = find_layout(root, class_names)
+    layout = find_layout(root, class_names, channels)
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
     problems += [Problem(str(f), "misplaced", fault) for f, fault in layout.misplaced.items()]
     folder = str(Path(root).expanduser())
@@ -86,7 +90,9 @@ def verify_folder(
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
-            checked = list(threads.map(lambda pair: _check_pair(pair[0], pair[1], layout), pairs))
+            checked = list(
+                threads.map(lambda pair: _check_pair(pair[0], pair[1], layout, channels), pairs)
+            )
             problems += [problem for found, _ in checked for problem in found]
             found_counts = [count for _, count in checked if count is not None]
             counts[split] = add_counts(found_counts, len(layout.class_names))
@@ -119,12 +125,16 @@ def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Probl
 
 
 def _check_pair(
-    image_path: Path, mask_path: Path, layout: Layout
+    image_path: Path, mask_path: Path, layout: Layout, channels: int
 ) -> tuple[list[Problem], LabelCounts | None]:
     """Returns the problems of two files, and the counts of the mask where it can be read."""
     problems: list[Problem] = []
     read = {}
-    for path, reader in ((image_path, read_image), (mask_path, read_labels)):
+
+    def read_pixels(path: Path) -> np.ndarray:
+        return read_image(path, channels)
+
+    for path, reader in ((image_path, read_pixels), (mask_path, read_labels)):
         try:
             read[path] = reader(path)
         except (ValueError, OSError) as error:

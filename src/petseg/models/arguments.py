@@ -16,26 +16,25 @@ IMAGENET = "imagenet"  # a value of `weights`
 
 
 def image_input(image_shape: Any) -> keras.KerasTensor:
-    """Returns the input tensor for RGB images.
+    """Returns the input tensor.
 
     Args:
-        image_shape: (height, width, 3), each size None (any) or at least 32.
+        image_shape: (height, width, channels), each size None (any) or at least 32.
 
     Returns:
-        A float32 tensor `(N, H, W, 3)`.
+        A float32 tensor `(N, H, W, C)`.
 
     Raises:
         ValueError: If `image_shape` is not such a shape.
     """
     shape = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
-    if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_three(shape[2]):
+    if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_count(shape[2]):
         raise ValueError(
-            f"`image_shape` must be (height, width, 3), each size None or at least {MIN_SIZE}. "
-            f"Received: {image_shape!r}."
+            f"`image_shape` must be (height, width, channels), each size None or at least "
+            f"{MIN_SIZE}, and a number of channels such as 3. Received: {image_shape!r}."
         )
-    return keras.Input(
-        (*(None if size is None else int(size) for size in shape[:2]), 3), name="images"
-    )
+    height, width = (None if size is None else int(size) for size in shape[:2])
+    return keras.Input((height, width, int(shape[2])), name="images")
 
 
 def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> str:
@@ -91,5 +90,5 @@ def _is_size(value: Any) -> bool:
     return value is None or (validation.is_integer(value) and value >= MIN_SIZE)
 
 
-def _is_three(value: Any) -> bool:
-    return validation.is_integer(value) and value == 3
+def _is_count(value: Any) -> bool:
+    return validation.is_integer(value) and value >= 1

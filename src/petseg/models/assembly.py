@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from petseg.backbones import BACKBONES
 from petseg.metrics import MeanIoU
 from petseg.models.arguments import IMAGENET
 from petseg.models.layers import SegmentationOutput
@@ -50,7 +51,7 @@ def assemble(
         OSError: If the file of the weights is missing or was changed.
     """
     num_classes = logits.shape[-1]
-    load: Callable[[keras.Model], Transfer] | None = None
+    load: Callable[..., Transfer] | None = None
     record = None
     if weights == PETS:
         pretrained = find_pretrained(architecture, backbone)
@@ -60,7 +61,7 @@ def assemble(
         file = find_weights(weights)
         record = saved_record(file)
         load = functools.partial(load_file, path=file)
-        weights = file_name(file)
+        weights = file_name(weights, file)
         _check_backbone(backbone, record, file)
     names: Sequence[str] = tuple(map(str, range(num_classes)))
     if record is not None and record.num_classes == num_classes:
@@ -77,11 +78,15 @@ def assemble(
         weights=weights,
         licence=None if record is None else record.licence,
         petseg_version=version("petseg"),
+        channels=images.shape[-1],
     )
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
     if load is not None:
-        loaded = load(model)
+        loaded = load(
+            model,
+            is_reversed=BACKBONES[backbone].reversed_channels,
+        )
         if not loaded.complete:
             message = (
                 f"`weights={weights!r}`: {loaded.describe()}. To silence this: "

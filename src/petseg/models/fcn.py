@@ -34,8 +34,9 @@ def fcn32(
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
             `.keras` file where these are used, else "efficientnetlite0".
-        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
-            of any size.
+        image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
+            images of any size. For other channels than RGB, the first convolution of pretrained
+            weights is adapted.
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
             `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
             as the last one for other classes, stay random, and a `WeightsWarning` names them. The
@@ -47,7 +48,7 @@ def fcn32(
         dropout: Fraction of these channels that is set to zero in training.
 
     Returns:
-        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        A compiled model from images `(N, H, W, C)` in [0, 255] to float32 logits
         `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
 
     Raises:
@@ -95,8 +96,9 @@ def fcn16(
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
             `.keras` file where these are used, else "efficientnetlite0".
-        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
-            of any size.
+        image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
+            images of any size. For other channels than RGB, the first convolution of pretrained
+            weights is adapted.
         weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
             `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
             as the last one for other classes, stay random, and a `WeightsWarning` names them. The
@@ -108,7 +110,7 @@ def fcn16(
         dropout: Fraction of these channels that is set to zero in training.
 
     Returns:
-        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        A compiled model from images `(N, H, W, C)` in [0, 255] to float32 logits
         `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
 
     Raises:
@@ -157,8 +159,9 @@ def fcn8(
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
             `.keras` file where these are used, else "efficientnetlite0".
-        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
-            of any size.
+        image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
+            images of any size. For other channels than RGB, the first convolution of pretrained
+            weights is adapted.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
             on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
             a `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
@@ -170,7 +173,7 @@ def fcn8(
         dropout: Fraction of these channels that is set to zero in training.
 
     Returns:
-        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        A compiled model from images `(N, H, W, C)` in [0, 255] to float32 logits
         `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
 
     Raises:
