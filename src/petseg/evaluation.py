@@ -33,7 +33,7 @@ def evaluate(
 
     Args:
         model: A Keras model, or a `petseg.Runtime` for an exported one that returns logits.
-        dataset: Batches: images `(N, H, W, 3)` in [0, 255] with integer masks `(N, H, W, 1)` or
+        dataset: Batches: images `(N, H, W, C)` in [0, 255] with integer masks `(N, H, W, 1)` or
             `(N, H, W)`. Pixels of the model's ignored class are left out.
         class_names: Name of each class. By default those in the model's record.
 
@@ -119,7 +119,7 @@ def _batches(dataset: Iterable[tuple[Any, Any]]) -> Iterator[tuple[np.ndarray, n
     for batch in dataset:
         if not isinstance(batch, tuple | list) or len(batch) != 2 or np.ndim(batch[0]) != 4:
             raise ValueError(
-                "`dataset` must yield pairs of a batch of images `(N, H, W, 3)` and their masks. "
+                "`dataset` must yield pairs of a batch of images `(N, H, W, C)` and their masks. "
                 "A dataset of single examples needs `.batch(32)`."
             )
         yield np.asarray(batch[0]), np.asarray(batch[1])

@@ -85,8 +85,8 @@ def export(
 ) -> Path:
     """Exports a model and compares the file with it before the file is kept.
 
-    The file takes RGB images `(N, H, W, 3)` in [0, 255], of any size where the model does, and
-    returns float32 logits `(N, H, W, num_classes)`. It holds the model's `petseg.ModelInfo`.
+    The file takes images `(N, H, W, C)` in [0, 255], of any size where the model does, and returns
+    float32 logits `(N, H, W, num_classes)`. It holds the model's `petseg.ModelInfo`.
     `petseg.Runtime` runs it.
 
     Args:

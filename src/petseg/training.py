@@ -64,7 +64,7 @@ def finetune(
     Args:
         model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
         train: Batches `(images, masks)`, or `(images, masks, sample_weights)`, of known number.
-            Images are `(N, H, W, 3)` in [0, 255], masks and weights `(N, H, W, 1)` or `(N, H, W)`.
+            Images are `(N, H, W, C)` in [0, 255], masks and weights `(N, H, W, 1)` or `(N, H, W)`.
         val: Batches for validation, in the same layout.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.

@@ -136,7 +136,7 @@ def _layers_in(group: h5py.Group) -> Iterator[tuple[str, list[np.ndarray]]]:
     for key, child in group.items():
         if not isinstance(child, h5py.Group) or key == "optimizer":
             continue
-        if key == "vars" and len(child) and "name" in child.attrs:
+        if key == "vars" and len(child) and "name" in child.attrs and all(map(str.isdigit, child)):
             indices = sorted(child, key=int)
             yield str(child.attrs["name"]), [np.asarray(child[index]) for index in indices]
         else:

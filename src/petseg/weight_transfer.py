@@ -87,8 +87,10 @@ def transfer(
         What was loaded, or would have been.
     """
     layers = dict(layers_of(model))
-    encoder = dict(layers_of(model.get_layer("encoder")))
-    first = next(iter(encoder))
+    encoder = [
+        name for part in model.layers if part.name == "encoder" for name, _ in layers_of(part)
+    ]
+    first = encoder[0] if encoder else ""
     channels = model.input_shape[-1]
     adapted: dict[str, Sequence[np.ndarray]] = {}
     if first in arrays and arrays[first][0].ndim == 4 and arrays[first][0].shape[2] != channels:
@@ -102,7 +104,7 @@ def transfer(
         new=tuple(name for name in layers if name not in fitting),
         left_out=tuple(name for name in arrays if name not in fitting),
         adapted=tuple(name for name in adapted if name in fitting),
-        encoder=encoder.keys() <= fitting.keys(),
+        encoder=bool(encoder) and fitting.keys() >= set(encoder),
         share=parameters / model.count_params(),
     )
     if result.useful:

@@ -21,7 +21,7 @@ IMAGES_AT_ONCE = 4
 class Runtime:
     """Runs an exported or a pretrained model, with neither Keras nor TensorFlow.
 
-    Calling it with RGB images `(N, H, W, 3)` in [0, 255] returns what the model returns: float32
+    Calling it with images `(N, H, W, C)` in [0, 255] returns what the model returns: float32
     logits `(N, H, W, num_classes)`, or int classes `(N, H, W)` where it was exported with `argmax`.
     All formats compute in float32 on all usable cores.
 

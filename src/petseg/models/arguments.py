@@ -30,8 +30,8 @@ def image_input(image_shape: Any) -> keras.KerasTensor:
     shape = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
     if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_count(shape[2]):
         raise ValueError(
-            f"`image_shape` must be (height, width, channels), each size None or at least "
-            f"{MIN_SIZE}, and a number of channels such as 3. Received: {image_shape!r}."
+            "`image_shape` must be (height, width, channels), with one channel or more, and each "
+            f"size None or at least {MIN_SIZE}. Received: {image_shape!r}."
         )
     height, width = (None if size is None else int(size) for size in shape[:2])
     return keras.Input((height, width, int(shape[2])), name="images")
