@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="folder with images/ and masks/")
     parser.add_argument("--classes", help="class names, in the order of the labels")
     parser.add_argument("--backbone", default="efficientnetlite0")
-    parser.add_argument("--weights", default="imagenet", help="imagenet or none")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, pets, none or a path")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--frozen-epochs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)

@@ -51,11 +51,12 @@ petseg.losses: petseg.label_shapes petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.metrics: petseg.label_shapes petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
-petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained petseg_runtime
+petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained
+    petseg.weight_files petseg.weight_transfer petseg_runtime
 petseg.normalization:
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
-petseg.pretrained: petseg_runtime
+petseg.pretrained: petseg.weight_transfer petseg_runtime
 petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
@@ -63,6 +64,8 @@ petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petse
     petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
     petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
+petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
+petseg.weight_transfer: petseg.backbones
 petseg_cli.catalogue:
 petseg_cli.convert: petseg petseg_cli.streams petseg_cli.tensorflow_logging
 petseg_cli.cutout_options: petseg_cli.streams petseg_runtime

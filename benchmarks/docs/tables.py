@@ -9,6 +9,7 @@ column of a table identifies its row; the mean IoU, where there is one, is the s
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -176,6 +177,32 @@ def recipe_table() -> str:
         for name, found in _read(RESULTS / "recipe.json")["rows"].items()
     ]
     return _table(("change", "mean IoU", "ordinary photos", "before fine-tuning"), rows)
+
+
+def few_labels_table() -> str:
+    """Makes the table of training with few labelled photos, by initial weights.
+
+    Returns:
+        The table in Markdown.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, row in _read(RESULTS / "few_labels.json")["rows"].items():
+        photos, start, _ = name.split(", ")
+        found.setdefault(photos, {}).setdefault(start, []).append(row["mean_iou"])
+    rows = []
+    for photos, scores in found.items():
+        pets, imagenet = scores["pets"], scores["imagenet"]
+        gain = statistics.mean(pets) - statistics.mean(imagenet)
+        rows.append([photos, _mean(pets), _mean(imagenet), f"{gain:+.3f}", str(len(pets))])
+    return _table(
+        ("training data", "mean IoU from pets weights", "from ImageNet", "gain", "seeds"), rows
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Shows the mean, and where there are several values the least and the greatest."""
+    spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def prediction_table() -> str:
@@ -517,6 +544,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pspnet": partial(architecture_table, "pspnet"),
     "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
     "ablations": ablations_table,
+    "few_labels": few_labels_table,
     "recipe": recipe_table,
     "prediction": prediction_table,
     "pretrained": pretrained_table,

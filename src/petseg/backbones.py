@@ -5,17 +5,41 @@ A backbone is a row of `BACKBONES`. `encode` turns images into feature maps, fin
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 from keras import applications, layers, ops
 
 from petseg.dilation import dilate
 from petseg.efficientnet_lite import efficientnet_lite
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 from petseg_runtime import validation
+
+
+def _rescale(
+    images: keras.KerasTensor, scale: Sequence[float], offset: Sequence[float]
+) -> keras.KerasTensor:
+    """Maps channels by the constants of red, green and blue, which are repeated beyond three."""
+    scale, offset = (in_cycle(values, images.shape[-1]) for values in (scale, offset))
+    return layers.Rescaling(scale, offset=offset, name="preprocess")(images)
+
+
+def in_cycle(values: Sequence[float], channels: int) -> list[float]:
+    """Repeats the constants of red, green and blue for any number of channels.
+
+    Args:
+        values: Three constants.
+        channels: Number of channels.
+
+    Returns:
+        A constant for each channel: red, green, blue, red and so on; for one channel the mean.
+    """
+    if channels == 1:
+        return [sum(values) / len(values)]
+    return [values[channel % len(values)] for channel in range(channels)]
 
 
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -32,14 +56,16 @@ def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to zero mean and unit variance over ImageNet, the input of EfficientNetV2-B0."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * value) for value in deviation]
-    offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
-    return layers.Rescaling(scale, offset=offset, name="preprocess")(images)
+    return _rescale(images, scale, [-m / d for m, d in zip(mean, deviation, strict=True)])
 
 
 def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
-    """RGB to BGR minus the ImageNet mean, the input of VGG16 and ResNet50."""
-    centred = layers.Rescaling(1.0, offset=[-123.68, -116.779, -103.939], name="preprocess")
-    return ops.flip(centred(images), axis=-1)
+    """RGB to BGR minus the ImageNet mean, the input of VGG16 and ResNet50.
+
+    Of other numbers of channels, the order is turned round as a whole.
+    """
+    centred = _rescale(images, (1.0, 1.0, 1.0), (-123.68, -116.779, -103.939))
+    return ops.flip(centred, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -49,10 +75,11 @@ class Backbone:
     Attributes:
         build: Function that builds the network, with the arguments of those in
             `keras.applications`.
-        preprocess: Maps RGB in [0, 255] to the input that the pretrained weights expect.
+        preprocess: Maps images in [0, 255] to the input that the pretrained weights expect.
         taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32.
         source: The paper.
         options: More arguments of `build`.
+        reversed_channels: Whether `preprocess` turns round the order of the channels.
     """
 
     build: Callable[..., keras.Model]
@@ -60,6 +87,7 @@ class Backbone:
     taps: tuple[str, str, str, str, str]
     source: str
     options: dict[str, Any] = field(default_factory=dict)
+    reversed_channels: bool = False
 
 
 def _efficientnet_lite(name: str) -> Backbone:
@@ -133,6 +161,7 @@ BACKBONES: dict[str, Backbone] = {
         preprocess=_to_centred_bgr,
         taps=("block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"),
         source="VGG16 (Simonyan and Zisserman, arXiv:1409.1556)",
+        reversed_channels=True,
     ),
     "resnet50": Backbone(
         build=applications.ResNet50,
@@ -145,6 +174,7 @@ BACKBONES: dict[str, Backbone] = {
             "conv5_block3_out",
         ),
         source="ResNet50 (He et al., arXiv:1512.03385)",
+        reversed_channels=True,
     ),
     "efficientnetv2b0": Backbone(
         build=applications.EfficientNetV2B0,
@@ -173,7 +203,7 @@ def encode(
     The layers of the backbone become one nested model called "encoder".
 
     Args:
-        images: RGB images `(N, H, W, 3)` in [0, 255].
+        images: Images `(N, H, W, C)` in [0, 255], RGB or of another number of channels.
         backbone: Key of `BACKBONES`.
         weights: "imagenet" for pretrained weights. Anything else leaves the weights random.
         output_stride: Stride of the coarsest features: 32, 16 or 8. With 16 the stage of stride
@@ -192,19 +222,24 @@ def encode(
         backbone,
         "imagenet" if weights == "imagenet" else None,
         stages=5 if output_stride == 32 else 4,
+        channels=images.shape[-1],
     )
     if output_stride == 8:
         encoder = dilate(encoder, output_stride)
     return encoder(BACKBONES[backbone].preprocess(images))
 
 
-def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.Model:
+def build_encoder(
+    backbone: str, weights: str | None, stages: int = 5, channels: int = 3
+) -> keras.Model:
     """Builds the part of a backbone that computes features.
 
     Args:
         backbone: Key of `BACKBONES`.
         weights: "imagenet" for pretrained weights, None for random ones.
         stages: How many of the five features to return.
+        channels: Number of channels of the images. The pretrained kernels of the first convolution
+            are adapted to other numbers than 3, see `adapt_kernel`.
 
     Returns:
         A model from preprocessed images to a list of the first `stages` features, finest first.
@@ -213,13 +248,56 @@ def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.
         ConnectionError: If the pretrained weights cannot be downloaded.
     """
     row = BACKBONES[backbone]
+    rgb = _build(row, weights, 3 if weights else channels)
+    features = [rgb.get_layer(tap).output for tap in row.taps[:stages]]
+    encoder = keras.Model(rgb.input, features, name="encoder")
+    arrays = encoder.get_weights()
+    if weights and channels != 3:
+        other = _build(row, None, channels)
+        features = [other.get_layer(tap).output for tap in row.taps[:stages]]
+        encoder = keras.Model(other.input, features, name="encoder")
+        kernel = next(index for index, array in enumerate(arrays) if array.ndim == 4)
+        arrays[kernel] = adapt_kernel(arrays[kernel], channels, is_reversed=row.reversed_channels)
+    fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
+    fused.set_weights(arrays)
+    return fused
+
+
+def adapt_kernel(kernel: np.ndarray, channels: int, *, is_reversed: bool = False) -> np.ndarray:
+    """Adapts the kernel of a first convolution to another number of channels.
+
+    Args:
+        kernel: `(height, width, C, filters)`, usually of RGB.
+        channels: Number of channels of the result.
+        is_reversed: Whether the order of the channels is turned round before the convolution.
+
+    Returns:
+        `(height, width, channels, filters)`. For one channel the sum, which answers to grey as the
+        kernel answers to RGB of equal values; for more the channels in cycle, rescaled so that
+        their sum answers to equal values about as before.
+    """
+    count = kernel.shape[2]
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    order = np.arange(channels) % count
+    if is_reversed:
+        order = (count - 1 - order)[::-1]
+    adapted: np.ndarray = kernel[:, :, order] * np.float32(count / channels)
+    return adapted
+
+
+def _build(row: Backbone, weights: str | None, channels: int) -> keras.Model:
     with warnings.catch_warnings():
-        # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size.
-        # These are the weights that we want.
+        # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size,
+        # and that images usually have 1 or 3 channels. Both are what we want.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+        warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
         try:
-            classifier = row.build(
-                include_top=False, weights=weights, input_shape=(None, None, 3), **row.options
+            return row.build(
+                include_top=False,
+                weights=weights,
+                input_shape=(None, None, channels),
+                **row.options,
             )
         except Exception as error:
             if "URL fetch failure" not in str(error):
@@ -229,11 +307,6 @@ def build_encoder(backbone: str, weights: str | None, stages: int = 5) -> keras.
                 "connection, use `backbone='efficientnetlite0'`, whose weights come with petseg, "
                 "or pass `weights=None` or the path of a weights file."
             ) from error
-    features = [classifier.get_layer(tap).output for tap in row.taps[:stages]]
-    encoder = keras.Model(classifier.input, features, name="encoder")
-    fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
-    fused.set_weights(encoder.get_weights())
-    return fused
 
 
 def _with_fused_normalization(layer: keras.Layer) -> keras.Layer:

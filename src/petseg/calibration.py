@@ -25,7 +25,7 @@ def calibrate(model: keras.Model, dataset: Iterable[tuple[Any, Any]]) -> float:
 
     Args:
         model: A model of petseg. A model from elsewhere has no record to keep the temperature in.
-        dataset: Batches: images `(N, H, W, 3)` in [0, 255] with integer masks `(N, H, W, 1)` or
+        dataset: Batches: images `(N, H, W, C)` in [0, 255] with integer masks `(N, H, W, 1)` or
             `(N, H, W)`, such as `pets.val`.
 
     Returns:

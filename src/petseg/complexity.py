@@ -36,7 +36,7 @@ def multiply_adds(model: keras.Model, image_size: tuple[int, int]) -> int:
             if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense))
         ]
         probe = keras.Model(part.inputs, {layer.name: layer.output for layer in counted})
-        shapes = probe.compute_output_shape((1, *image_size, 3))
+        shapes = probe.compute_output_shape((1, *image_size, part.input_shape[-1]))
         # Each weight of a kernel is used once at each position of the output.
         total += sum(
             math.prod(shapes[layer.name][1:-1]) * math.prod(layer.kernel.shape) for layer in counted

@@ -33,7 +33,7 @@ def evaluate(
 
     Args:
         model: A Keras model, or a `petseg.Runtime` for an exported one that returns logits.
-        dataset: Batches: images `(N, H, W, 3)` in [0, 255] with integer masks `(N, H, W, 1)` or
+        dataset: Batches: images `(N, H, W, C)` in [0, 255] with integer masks `(N, H, W, 1)` or
             `(N, H, W)`. Pixels of the model's ignored class are left out.
         class_names: Name of each class. By default those in the model's record.
 
@@ -104,22 +104,22 @@ def labelled_logits(
     Raises:
         ValueError: If a batch does not fit the model, or the logits are NaN.
     """
-    ignore_class = model_info(model).ignore_class
+    info = model_info(model)
     logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
     for images, masks in _batches(dataset):
-        checked_pixels(images, "dataset", ranks=(4,))
+        checked_pixels(images, "dataset", (4,), info.channels)
         logits = np.asarray(logits_of(images))
         check_no_nan(logits)
-        truth = class_masks(masks, logits.shape, ignore_class)
+        truth = class_masks(masks, logits.shape, info.ignore_class)
         # False everywhere when `ignore_class` is None.
-        yield logits, truth, np.asarray(truth == ignore_class)
+        yield logits, truth, np.asarray(truth == info.ignore_class)
 
 
 def _batches(dataset: Iterable[tuple[Any, Any]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for batch in dataset:
         if not isinstance(batch, tuple | list) or len(batch) != 2 or np.ndim(batch[0]) != 4:
             raise ValueError(
-                "`dataset` must yield pairs of a batch of images `(N, H, W, 3)` and their masks. "
+                "`dataset` must yield pairs of a batch of images `(N, H, W, C)` and their masks. "
                 "A dataset of single examples needs `.batch(32)`."
             )
         yield np.asarray(batch[0]), np.asarray(batch[1])

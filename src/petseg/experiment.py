@@ -75,7 +75,8 @@ class Settings:
     Attributes:
         architecture: A key of `petseg.MODELS`.
         backbone: A key of `petseg.BACKBONES`. None becomes the default of the architecture.
-        weights: "imagenet" (encoder only), "pets" (whole model), None (random), or a weights file.
+        weights: "imagenet" (encoder only), "pets" (whole model), None (random), a weights file, or
+            the folder of a run.
         data: "pets", "synthetic", or a folder of images and masks.
         classes: Class names of a folder's masks, in the order of the labels. None for pets, or
             where a table has the names.
@@ -399,6 +400,7 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
     model = MODELS[settings.architecture](
         len(names),
         backbone=settings.backbone,
+        image_shape=(None, None, splits.train.element_spec[0].shape[-1]),
         weights=settings.weights,
         class_names=names,
         ignore_class=ignore_class,

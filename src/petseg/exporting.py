@@ -85,8 +85,8 @@ def export(
 ) -> Path:
     """Exports a model and compares the file with it before the file is kept.
 
-    The file takes RGB images `(N, H, W, 3)` in [0, 255], of any size where the model does, and
-    returns float32 logits `(N, H, W, num_classes)`. It holds the model's `petseg.ModelInfo`.
+    The file takes images `(N, H, W, C)` in [0, 255], of any size where the model does, and returns
+    float32 logits `(N, H, W, num_classes)`. It holds the model's `petseg.ModelInfo`.
     `petseg.Runtime` runs it.
 
     Args:
@@ -210,7 +210,7 @@ def _examples(
                 "Received: batches without masks."
             )
         given = batch[0] if has_masks else batch
-        found = checked_pixels(given, "calibration", ranks=(4,)).astype(np.float32)
+        found = checked_pixels(given, "calibration", (4,), info.channels).astype(np.float32)
         if images and found.shape[1:] != images[0].shape:
             raise ValueError(
                 "`calibration` must hold batches of images of one size. Received: images "
@@ -239,7 +239,8 @@ def _synthetic_images(model: keras.Model) -> list[np.ndarray]:
         tuple(own or side for own, side in zip(model.input_shape[1:3], size, strict=True))
         for size in CHECKED_SIZES
     )
-    pets = [draw_pet(seed)[0] for seed in range(CHECKED_IMAGES)]
+    channels = np.arange(model.input_shape[-1]) % 3  # those of RGB, repeated
+    pets = [draw_pet(seed)[0][..., channels] for seed in range(CHECKED_IMAGES)]
     images = [np.stack([resize(image, size) for image in pets]) for size in sizes]
     rng = np.random.default_rng(0)
     return [
@@ -265,7 +266,7 @@ def _in_float32(model: keras.Model) -> keras.Model:
 
 def _of_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     """Returns the model for images of one size: some converters must know it."""
-    images = keras.Input((*size, 3), name="images")
+    images = keras.Input((*size, model.input_shape[-1]), name="images")
     return keras.Model(images, model(images), name=model.name)
 
 

@@ -10,6 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
+from petseg_runtime.image_io import shown_as_rgb
 from petseg_runtime.model_info import background_of
 from petseg_runtime.overlays import overlay
 from petseg_runtime.palette import IGNORED, class_colours
@@ -44,7 +45,7 @@ def prediction_grid(
     The legend has the classes, and "ignored" if a mask has the label `ignore_class`.
 
     Args:
-        images: RGB images `(H, W, 3)` in [0, 255].
+        images: Images `(H, W, C)` in [0, 255].
         truth: The true mask `(H, W)` or `(H, W, 1)` of each image.
         predictions: The masks of each model, by the name to show.
         class_names: Name of each class.
@@ -62,7 +63,8 @@ def prediction_grid(
                 f"Each image needs a mask. Received: {len(masks)} masks of {name!r} for "
                 f"{len(images)} images."
             )
-    rows = {"photo": list(images), "truth": _overlays(images, truth, class_names, ignore_class)}
+    photos = [shown_as_rgb(np.asarray(image)) for image in images]
+    rows = {"photo": photos, "truth": _overlays(images, truth, class_names, ignore_class)}
     for model, masks in predictions.items():
         rows[model] = _overlays(images, masks, class_names, ignore_class)
     ignored = any(_occurs(ignore_class, masks) for masks in (truth, *predictions.values()))
@@ -98,7 +100,8 @@ def sample_grid(
         ValueError: If the dataset is empty.
     """
     images, masks = spread_examples(dataset, samples)
-    rows = [images, _overlays(images, masks, class_names, ignore_class)]
+    photos = [shown_as_rgb(image) for image in images]
+    rows = [photos, _overlays(images, masks, class_names, ignore_class)]
     return _grid(rows, class_names, ignore_class, ignored=_occurs(ignore_class, masks))
 
 

@@ -89,6 +89,9 @@ def _info_without_record(model: keras.Model) -> ModelInfo:
             f"Received: {model.name!r} with output shape {shape}."
         )
     fixed = _fixed_size(model)
+    shape = getattr(model, "input_shape", None)  # a subclassed model has none
+    if isinstance(shape, tuple) and isinstance(shape[-1], int):
+        found = found.replace(channels=shape[-1])
     return found if fixed is None else found.replace(image_size=fixed)
 
 

@@ -70,8 +70,9 @@ def predict(
         model: A Keras model, or a `petseg.Runtime` for an exported one.
         images: One of
 
-            - the path of one image, or an RGB array `(H, W, 3)` in [0, 255]: returns its mask;
-            - a batch `(N, H, W, 3)`: returns masks `(N, H, W)`;
+            - the path of one image, or an RGB array `(H, W, 3)` in [0, 255], or one of as many
+              channels as the model takes: returns its mask;
+            - a batch of such arrays, `(N, H, W, 3)`: returns masks `(N, H, W)`;
             - a list of paths, each an image, a folder (all images in it and its subfolders) or a
               pattern such as `"photos/*.jpg"`: returns an iterator over `petseg.Prediction`
               records; a file that cannot be read gives a record with an error;
@@ -99,8 +100,8 @@ def predict(
 
     Raises:
         FileNotFoundError: If there is no such file, or a folder has no image.
-        ValueError: If an array is not RGB in [0, 255], one image cannot be read, a size does not
-            fit the model, or the model returns NaN.
+        ValueError: If an array is not in [0, 255] or has other channels than the model takes, one
+            image cannot be read, a size does not fit the model, or the model returns NaN.
         TypeError: If `model` or `images` is none of these.
 
     Example:

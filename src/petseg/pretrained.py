@@ -1,14 +1,18 @@
 """The weights of the pretrained models, for Keras models: `weights="pets"`."""
 
+import dataclasses
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from petseg.weight_transfer import Transfer, layers_of, transfer
 from petseg_runtime.atomic_files import whole_file, write_json
 from petseg_runtime.digests import file_digest
+from petseg_runtime.model_info import ModelInfo
 from petseg_runtime.pretrained import (
     FOLDER,
     pretrained_backbones,
@@ -50,28 +54,54 @@ def find_pretrained(architecture: str, backbone: str | None, folder: Path = FOLD
     return f"{architecture}-{backbone}"
 
 
-def load_pretrained(model: keras.Model, name: str, folder: Path = FOLDER) -> None:
-    """Loads pretrained weights into a model.
+def pretrained_record(name: str, folder: Path = FOLDER) -> ModelInfo:
+    """Reads what is known of the pretrained weights.
+
+    Args:
+        name: A name of `pretrained_models`.
+        folder: Folder of the weights. By default the one in the package.
+
+    Returns:
+        The record of the model that the weights were trained in.
+    """
+    card = read_card(name, folder)
+    known = {field.name for field in dataclasses.fields(ModelInfo)}
+    return ModelInfo(weights=PETS, **{key: value for key, value in card.items() if key in known})
+
+
+def load_pretrained(
+    model: keras.Model,
+    name: str,
+    folder: Path = FOLDER,
+    *,
+    is_reversed: bool = False,
+) -> Transfer:
+    """Loads pretrained weights into a model, as far as they fit.
 
     Args:
         model: A model of the architecture and the backbone that the weights are for.
         name: A name of `pretrained_models`.
         folder: Folder of the weights. By default the one in the package.
+        is_reversed: As for `transfer`.
+
+    Returns:
+        What was loaded.
 
     Raises:
-        ValueError: If the weights do not fit the model.
+        ValueError: If too little of the weights fits the model.
         OSError: If the file of the weights is missing or was changed.
     """
-    card = read_card(name, folder)
-    arrays = list(read_arrays(name, folder).values())
-    wanted = [tuple(weight.shape) for weight in model.weights]
-    if [array.shape for array in arrays] != wanted:
+    arrays = iter(read_arrays(name, folder).values())
+    counts = read_card(name, folder)["layers"]
+    layers = {layer: [*islice(arrays, count)] for layer, count in counts.items()}
+    found = transfer(model, layers, is_reversed=is_reversed)
+    if not found.useful:
         raise ValueError(
-            f"`weights='pets'` must be used with {len(card['class_names'])} classes and the "
-            f"default arguments of {model.name}. Received: a model with other weight shapes. "
-            "Use `weights='imagenet'`."
+            f"`weights='pets'` must fit the encoder or most of {model.name}. Received: a model "
+            f"that too little fits: {found.describe()}. Use the default arguments, or "
+            "`weights='imagenet'`."
         )
-    model.set_weights([array.astype("float32") for array in arrays])
+    return found
 
 
 def write_arrays(
@@ -101,12 +131,14 @@ def ship(model: keras.Model, card: dict[str, Any], folder: Path = FOLDER) -> Non
     Args:
         model: A model of `petseg.MODELS`.
         card: JSON types: the architecture and the backbone, which name the files, the scores, the
-            training settings and the licence. The SHA-256 of the weights is added.
+            training settings and the licence. The SHA-256 of the weights is added, and the number
+            of arrays of each layer.
         folder: Folder of the weights. By default the one in the package.
 
     Raises:
         OSError: If a file cannot be written.
     """
+    card = {**card, "layers": {name: len(layer.weights) for name, layer in layers_of(model)}}
     arrays = half_precision(model.get_weights())
     name = f"{card['architecture']}-{card['backbone']}"
     write_arrays(name, dict(zip(array_names(model), arrays, strict=True)), card, folder)

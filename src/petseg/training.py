@@ -20,6 +20,7 @@ from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
     check_callbacks,
+    check_channels,
     check_encoder,
     check_no_weights,
     check_train,
@@ -64,7 +65,7 @@ def finetune(
     Args:
         model: A compiled model of petseg, with a layer "encoder" and a metric `mean_iou`.
         train: Batches `(images, masks)`, or `(images, masks, sample_weights)`, of known number.
-            Images are `(N, H, W, 3)` in [0, 255], masks and weights `(N, H, W, 1)` or `(N, H, W)`.
+            Images are `(N, H, W, C)` in [0, 255], masks and weights `(N, H, W, 1)` or `(N, H, W)`.
         val: Batches for validation, in the same layout.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.
@@ -211,6 +212,8 @@ class Plan:
         compilation = Compilation(model)
         check_batches("train", train)
         check_batches("val", val)
+        check_channels("train", train, model)
+        check_channels("val", val, model)
         check_train(train, compilation.steps_per_execution)
         check_val(val)
         validation.choice("schedule", schedule, SCHEDULES)

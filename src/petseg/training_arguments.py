@@ -84,6 +84,28 @@ def check_batches(name: str, dataset: Any) -> None:
         )
 
 
+def check_channels(name: str, dataset: tf.data.Dataset, model: keras.Model) -> None:
+    """Refuses images of another number of channels than the model takes.
+
+    Args:
+        name: The argument's name.
+        dataset: A dataset of batches.
+        model: The model.
+
+    Raises:
+        ValueError: If both numbers are known and differ.
+    """
+    given = dataset.element_spec[0].shape
+    shape = getattr(model, "input_shape", None)  # a subclassed model has none
+    wanted = shape[-1] if isinstance(shape, tuple) else None
+    if given.rank == 4 and None not in (given[3], wanted) and given[3] != wanted:
+        raise ValueError(
+            f"`{name}` must hold images of {wanted} channels, as `model` takes them. Received: "
+            f"images of {given[3]} channels. Build the model with `image_shape=(None, None, "
+            f"{given[3]})`."
+        )
+
+
 def check_no_weights(train: tf.data.Dataset, class_weights: Any) -> None:
     """Refuses weights of pixels for a loss that sums over pixels before they are applied.
 

@@ -55,7 +55,7 @@ LABELS = re.compile(r"`labels=(\{[^`]*\})`")
 PHRASES = (
     (r"'imagenet', 'pets', None,", "imagenet, pets, none,"),
     (r"(?<!`)backbone='(\w+)'", r"--backbone \1"),
-    (r", (\d+) classes and the default arguments of \w+", r" and \1 classes"),
+    (r" Use the default arguments, or `weights='imagenet'`\.", " Use --weights imagenet."),
     (r"` must be None for", "` must be left out for"),
     (r"`petseg\.data\.verify_folder`", "`petseg data --verify`"),
     (r" To silence this: `warnings\.simplefilter\([^`]*\)`\.", ""),

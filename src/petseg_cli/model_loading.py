@@ -251,7 +251,7 @@ def _open_runtime(path: Path) -> "Runtime":
 
     runtime = Runtime(path)
     height, width = (side or SMALLEST_SIDE for side in runtime.input_size)
-    runtime(np.zeros((1, height, width, 3), np.float32))
+    runtime(np.zeros((1, height, width, runtime.info.channels), np.float32))
     return runtime
 
 

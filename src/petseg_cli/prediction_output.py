@@ -265,11 +265,17 @@ class OutputFolder:
         if kind == "overlay":
             return Image.fromarray(
                 overlay(
-                    read_image(photo), mask, class_names=names, ignore_class=ignored, legend=True
+                    read_image(photo, self._info.channels),
+                    mask,
+                    class_names=names,
+                    ignore_class=ignored,
+                    legend=True,
                 )
             )
         if kind == "cutout":
-            cut = cutout(read_image(photo), mask, class_names=names, **self._cutout)
+            cut = cutout(
+                read_image(photo, self._info.channels), mask, class_names=names, **self._cutout
+            )
             return Image.fromarray(cut)
         return Image.fromarray(mask)
 

@@ -60,11 +60,14 @@ def train(
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
     backbone: Annotated[
         str | None,
-        typer.Option(help="A backbone. Default: that of the pets weights, or efficientnetlite0."),
+        typer.Option(help="A backbone. Default: that of the weights, or efficientnetlite0."),
     ] = None,
     weights: Annotated[
         str,
-        typer.Option(help="Weights to start from: imagenet, pets, none, or a weights file."),
+        typer.Option(
+            help="Weights to start from: imagenet, pets, none, a weights file, or the folder of a "
+            "run. Layers that do not fit, such as the last one for other classes, start random."
+        ),
     ] = "imagenet",
     data: Data = "pets",
     data_dir: DataDir = None,
@@ -130,7 +133,7 @@ def train(
     if model not in MODELS:
         raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
     if weights == "pets":
-        _check_pretrained(model, backbone, len(class_names_of(source)))
+        _check_pretrained(model, backbone)
     settings = Settings(
         architecture=model,
         backbone=backbone,
@@ -195,18 +198,16 @@ def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> Non
     if settings.class_weights is not None:
         checked_class_weights(settings.class_weights, len(class_names))
     weights = settings.weights
-    if weights not in (None, "imagenet", "pets") and not Path(weights).is_file():
+    if weights not in (None, "imagenet", "pets") and not Path(weights).exists():
         raise typer.BadParameter(
-            "It must be imagenet, pets, none, or the path of a .weights.h5 or .keras file. "
-            f"Received: {printable(weights)}.",
+            "It must be imagenet, pets, none, or the path of a .weights.h5 or .keras file or of "
+            f"the folder of a run. Received: {printable(weights)}.",
             param_hint="--weights",
         )
 
 
-def _check_pretrained(architecture: str, backbone: str | None, num_classes: int) -> None:
+def _check_pretrained(architecture: str, backbone: str | None) -> None:
     """Refuses `--weights pets` where there are no such weights."""
-    from petseg.data.oxford_pets import PET_CLASSES
-
     found: dict[str, list[str]] = {}
     for row in pretrained_models():
         found.setdefault(row.architecture, []).append(row.backbone)
@@ -216,10 +217,9 @@ def _check_pretrained(architecture: str, backbone: str | None, num_classes: int)
             param_hint="--weights",
         )
     backbones = found[architecture]
-    if backbone not in (None, *backbones) or num_classes != len(PET_CLASSES):
+    if backbone not in (None, *backbones):
         raise typer.BadParameter(
-            f"pets needs --backbone {' or '.join(backbones)} and {len(PET_CLASSES)} classes. "
-            f"Received: {backbone or backbones[0]} and {num_classes} classes. "
+            f"pets needs --backbone {' or '.join(backbones)}. Received: {backbone}. "
             "Use --weights imagenet.",
             param_hint="--weights",
         )

@@ -9,7 +9,7 @@ from PIL import Image, ImageColor, ImageFilter, ImageOps
 
 from petseg_runtime import validation
 from petseg_runtime.alpha import EDGES, border_of, feathered, matted
-from petseg_runtime.image_io import checked_pixels, read_image
+from petseg_runtime.image_io import checked_pixels, read_image, shown_as_rgb
 from petseg_runtime.overlays import checked_background, checked_names, classes_of
 
 BLUR = "blur"
@@ -29,7 +29,8 @@ def cutout(
     """Cuts out everything but the background of an image.
 
     Args:
-        image: RGB `(H, W, 3)` in [0, 255].
+        image: RGB `(H, W, 3)` in [0, 255]. Of more channels, the first three are shown; of one or
+            two, the first one as grey.
         mask: Integer classes `(H, W)` or `(H, W, 1)`.
         class_names: Name of each class. Pixels of a class called "border" count as part of the
             object where the edges are hard, and as partly transparent otherwise.
@@ -65,7 +66,7 @@ def cutout(
         )
     validation.choice("edges", edges, EDGES)
     validation.boolean("crop", crop)
-    pixels = checked_pixels(image, "image", ranks=(3,))
+    pixels = shown_as_rgb(checked_pixels(image, "image", (3,), channels=None))
     classes = classes_of(mask, pixels)
     photo = _as_bytes(pixels)
     alpha, colours = _alpha_and_colours(photo, classes, background, names, edges)

@@ -32,7 +32,8 @@ class ModelInfo:
         arguments: Arguments that only this architecture has, read-only.
         input_range: Smallest and greatest value of an input pixel.
         weights: What the model was initialized with: "imagenet" (the encoder alone), "pets", the
-            name of a weights file, or None (random weights).
+            name of a weights file, or None (random weights). With "pets" or a file, layers that
+            these did not fit were random.
         licence: Licence of the weights, or None where that is unknown, as after training.
         petseg_version: Version of petseg that built the model, or None where that is unknown.
         argmax: Whether an exported model returns classes instead of logits.
@@ -44,6 +45,7 @@ class ModelInfo:
             predicted as foreground (any class but the one called background), `petseg.predict`
             shows the image to the model at 1.5 times the size too. 0, for never, unless it was
             measured that this pays, as for the pretrained models.
+        channels: Number of channels of an image; 3 are red, green and blue.
 
     Raises:
         ValueError: If a field is out of its range.
@@ -68,6 +70,7 @@ class ModelInfo:
     quantize: str | None = None
     temperature: float = 1.0
     closer_look_below: float = 0.0
+    channels: int = 3
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -85,6 +88,7 @@ class ModelInfo:
         if len(low_high) != 2 or not all(map(validation.is_number, low_high)):
             raise ValueError(f"`input_range` must be two numbers. Received: {self.input_range!r}.")
         put("input_range", (float(low_high[0]), float(low_high[1])))
+        put("channels", validation.integer("channels", self.channels, 1))
         put("argmax", validation.boolean("argmax", self.argmax))
         validation.choice("quantize", self.quantize, (None, *QUANTIZATIONS))
         put("temperature", validation.positive_number("temperature", self.temperature))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from petseg_runtime import validation
-from petseg_runtime.image_io import checked_pixels
+from petseg_runtime.image_io import checked_pixels, shown_as_rgb
 from petseg_runtime.model_info import background_of
 from petseg_runtime.palette import IGNORED, PALETTE, class_colours
 
@@ -29,7 +29,8 @@ def overlay(
     """Lays the class colours of a mask over its image.
 
     Args:
-        image: RGB `(H, W, 3)` in [0, 255].
+        image: RGB `(H, W, 3)` in [0, 255]. Of more channels, the first three are shown; of one or
+            two, the first one as grey.
         mask: Integer classes `(H, W)` or `(H, W, 1)`.
         class_names: Name of each class. They give the colours and the legend.
         background: Index of the class that shows the bare image. By default the class called
@@ -51,7 +52,7 @@ def overlay(
         >>> info = petseg.model_info(model)
         >>> picture = petseg.overlay(photo, mask, class_names=info.class_names, legend=True)
     """
-    photo = checked_pixels(image, "image", ranks=(3,))
+    photo = shown_as_rgb(checked_pixels(image, "image", (3,), channels=None))
     classes = classes_of(mask, photo)
     opacity = validation.fraction("opacity", opacity, closed=True)
     names = checked_names(class_names)

@@ -91,7 +91,7 @@ class Predictor:
     """Turns images of any size into masks, or into probabilities, of the same size.
 
     Attributes:
-        model: Maps images `(N, H, W, 3)` to logits `(N, H, W, num_classes)` or classes `(N, H, W)`.
+        model: Maps images `(N, H, W, C)` to logits `(N, H, W, num_classes)` or classes `(N, H, W)`.
         info: The record of that model.
         input_size: (height, width) that the model takes, None for a side of any length.
         image_size: (height, width) at which the model sees an image. By default the size that it
@@ -186,7 +186,7 @@ class Predictor:
                     "A list in `images` must hold paths. Received: other items. "
                     "Pass arrays of one size as one batch: `numpy.stack(images)`."
                 )
-            return self.files(files_of(images))
+            return self.files(files_of(images, self.info.channels))
         if isinstance(images, str | os.PathLike):
             path = Path(images)
             if path.is_dir() or is_pattern(path):
@@ -194,7 +194,7 @@ class Predictor:
                     f"`images` must be the path of one image, or a list. Received: {str(path)!r}. "
                     f"Pass [{str(path)!r}] for all images in it."
                 )
-            return next(self.masks([read_image(path)]))
+            return next(self.masks([read_image(path, self.info.channels)]))
         if isinstance(images, Mapping | Set):
             raise TypeError(
                 "`images` must be a path, a list of paths, an array or an iterable of batches. "
@@ -202,7 +202,7 @@ class Predictor:
             )
         if isinstance(images, Iterable) and not hasattr(images, "__array__"):
             return self._batches(images)
-        pixels = checked_pixels(images, "images", ranks=(3, 4))
+        pixels = checked_pixels(images, "images", (3, 4), self.info.channels)
         found = list(self.masks(pixels.reshape(-1, *pixels.shape[-3:])))
         if self.output == PROBABILITIES:
             shape = (*pixels.shape[:-1], self.info.num_classes)
@@ -246,11 +246,14 @@ class Predictor:
         """Predicts images in memory.
 
         Args:
-            images: RGB arrays `(H, W, 3)` in [0, 255], of any sizes.
+            images: Arrays `(H, W, C)` in [0, 255], of any sizes.
 
         Yields:
             The mask `(H, W)` of each image, or its probabilities `(H, W, num_classes)`, in their
             order.
+
+        Raises:
+            ValueError: If an image has another number of channels than the model takes.
         """
         for _, result in self._each(map(self._waiting, images), self._result):
             yield result
@@ -278,12 +281,17 @@ class Predictor:
 
     def _read(self, path: Path) -> "_Waiting":
         try:
-            return self._waiting(read_image(path), path)
+            return self._waiting(read_image(path, self.info.channels), path)
         except (OSError, ValueError) as error:
             error.__cause__ = error.__context__ = None  # their frames hold the decoded image
             return _Waiting(path, error=error.with_traceback(None))
 
     def _waiting(self, image: np.ndarray, path: Path | None = None) -> "_Waiting":
+        if image.shape[-1] != self.info.channels:
+            raise ValueError(
+                f"Images must have {self.info.channels} channels, as the model takes them. "
+                f"Received: {image.shape[-1]} channels."
+            )
         size = image.shape[:2]
         seen_size = self._seen_size(size)
         sizes = [seen_size]
@@ -471,12 +479,13 @@ def check_no_nan(logits: np.ndarray) -> None:
         )
 
 
-def files_of(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def files_of(paths: Iterable[str | os.PathLike[str]], channels: int = 3) -> list[Path]:
     """Lists the image files that paths name.
 
     Args:
         paths: Image files, folders (all images in them and their subfolders, sorted) and patterns
             such as "photos/*.jpg".
+        channels: As for `is_image_name`.
 
     Returns:
         The files. A path of a file is kept as it is, whether the file exists or not.
@@ -486,7 +495,8 @@ def files_of(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        files.extend(find_images(path) if path.is_dir() or is_pattern(path) else [path])
+        is_many = path.is_dir() or is_pattern(path)
+        files.extend(find_images(path, channels) if is_many else [path])
     return files
 
 

@@ -16,7 +16,7 @@ def resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Resizes an image or logits as training images are: bilinear, antialiased when it shrinks.
 
     Args:
-        image: `(H, W)` or `(H, W, C)`. Three channels where it is uint8.
+        image: `(H, W)` or `(H, W, C)`.
         size: (height, width) to resize to.
 
     Returns:
@@ -24,7 +24,8 @@ def resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """
     if image.shape[:2] == tuple(size):
         return image
-    if image.ndim == 3 and image.dtype != np.uint8:  # Pillow has no colour of other types.
+    if image.ndim == 3 and (image.dtype != np.uint8 or image.shape[-1] != 3):
+        # Pillow has no colour of other types, and takes the fourth channel for transparency.
         return np.stack([resize(plane, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
     resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(resized)

@@ -21,7 +21,7 @@ IMAGES_AT_ONCE = 4
 class Runtime:
     """Runs an exported or a pretrained model, with neither Keras nor TensorFlow.
 
-    Calling it with RGB images `(N, H, W, 3)` in [0, 255] returns what the model returns: float32
+    Calling it with images `(N, H, W, C)` in [0, 255] returns what the model returns: float32
     logits `(N, H, W, num_classes)`, or int classes `(N, H, W)` where it was exported with `argmax`.
     All formats compute in float32 on all usable cores.
 
@@ -95,12 +95,13 @@ class Runtime:
         sizes = zip(self.input_size, pixels.shape[1:3], strict=False)
         if (
             pixels.ndim != 4
-            or pixels.shape[3] != 3
+            or pixels.shape[3] != self.info.channels
             or any(own not in (None, given) for own, given in sizes)
         ):
             height, width = ("any" if side is None else side for side in self.input_size)
             raise ValueError(
-                f"`images` must be RGB of shape (N, {height}, {width}, 3). "
+                f"`images` must be {'RGB ' if self.info.channels == 3 else ''}of shape "
+                f"(N, {height}, {width}, {self.info.channels}). "
                 f"Received: shape {pixels.shape}."
             )
         return self._run(pixels)

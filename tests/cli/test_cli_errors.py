@@ -23,10 +23,9 @@ from petseg_cli.options import parse_names, parse_numbers, parse_size
             "--weights must be imagenet, pets, none, or the path of a file.",
         ),
         (
-            "`weights='pets'` must be used with backbone='mobilenetv2', 3 classes and the default "
-            "arguments of unet. Use `weights='imagenet'`.",
-            "--weights pets must be used with --backbone mobilenetv2 and 3 classes. "
-            "Use --weights imagenet.",
+            "`weights='pets'` must fit the encoder or most of unet. Use the default arguments, or "
+            "`weights='imagenet'`.",
+            "--weights pets must fit the encoder or most of unet. Use --weights imagenet.",
         ),
         (
             "`petseg.data.verify_folder` lists every bad file.",

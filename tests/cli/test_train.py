@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from petseg import experiment
+from petseg import experiment, model_info
 from petseg.experiment import Result, Settings
 from petseg_cli import main
 from petseg_cli.options import parse_ignore_class, parse_size
@@ -86,6 +86,21 @@ def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):
     assert "Nothing was trained" in out
     assert "validation" in out
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
+
+
+@pytest.mark.filterwarnings("default::petseg.models.WeightsWarning")
+def test_the_weights_of_a_run_start_a_model_of_other_classes(cli, run_dir, tmp_path):
+    options = ("--data", "synthetic", "--binary", "--image-size", "32x48", "--epochs", 0)
+    out_dir = tmp_path / "run"
+    code, _, err = cli("train", "fcn32", "--weights", run_dir, *options, "--out", out_dir)
+    assert code == 0
+    first, *_ = err.splitlines()
+    assert first.startswith("petseg: warning: --weights fcn32/model.keras: ")
+    assert first.endswith(" layers have these weights; new and random: scores.")
+    settings = Result.load(out_dir).settings
+    assert (settings.weights, settings.backbone) == (str(run_dir), "mobilenetv3small")
+    info = model_info(out_dir / "model.keras")
+    assert (info.weights, info.class_names) == ("fcn32/model.keras", ("pet", "background"))
 
 
 def test_train_refuses_the_folder_of_another_run(cli, run_dir):
@@ -167,13 +182,7 @@ def test_train_names_the_bad_file_in_one_line(cli, own_folder, tmp_path):
         (
             "train unet --weights pets --backbone vgg16 --out run",
             2,
-            "pets needs --backbone efficientnetlite0 or mobilenetv2 and 3 classes. "
-            "Received: vgg16 and 3 classes.",
-        ),
-        (
-            "train unet --weights pets --binary --out run",
-            2,
-            "Received: efficientnetlite0 and 2 classes",
+            "pets needs --backbone efficientnetlite0 or mobilenetv2. Received: vgg16.",
         ),
         ("train unet --data nowhere --out run", 1, "--data must be pets, synthetic or a folder"),
     ],

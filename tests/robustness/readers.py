@@ -123,9 +123,9 @@ def _read_run(path: Path) -> object:
 
 
 def _read_weights(path: Path) -> object:
-    from petseg.models.assembly import _load_file
+    from petseg.weight_files import load_file
 
-    _load_file(_dense(), path)
+    load_file(_dense(), path)
     return None
 
 

@@ -16,10 +16,10 @@ import petseg
 from petseg import Evaluation, ModelInfo
 from petseg.data.masks import read_labels
 from petseg.experiment import Result, Settings, find_result, run
-from petseg.models.assembly import _load_file
 from petseg.models.layers import SegmentationOutput
 from petseg.plots import plot_history
 from petseg.run_state import RunState
+from petseg.weight_files import load_file
 from petseg_cli.output_notes import photo_of
 from petseg_runtime.archives import LARGEST_MEMBER
 from petseg_runtime.atomic_files import whole_file
@@ -152,7 +152,7 @@ def test_damaged_weights_name_the_file(tmp_path):
     model.save_weights(path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match=r"some\.weights\.h5.*cannot be read"):
-        _load_file(model, path)
+        load_file(model, path)
 
 
 def test_a_note_of_somebody_else_may_be_anything():

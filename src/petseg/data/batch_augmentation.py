@@ -32,7 +32,7 @@ def augment_batch(
     layers for the same, and keeps no state that the threads of `tf.data` would share.
 
     Args:
-        images: uint8 `(N, H, W, 3)` in [0, 255].
+        images: uint8 `(N, H, W, C)` in [0, 255].
         masks: uint8 classes `(N, H, W, 1)`.
         seed: Two integers. The same seed gives the same result.
         image_size: (height, width) in pixels of the result.
@@ -40,7 +40,7 @@ def augment_batch(
         background: The background class. Without one, nothing is pasted and nothing occluded.
 
     Returns:
-        `(images, masks)`: float32 `(N, *image_size, 3)` in [0, 255] and int32
+        `(images, masks)`: float32 `(N, *image_size, C)` in [0, 255] and int32
         `(N, *image_size, 1)`.
     """
     count = tf.shape(images)[0]
@@ -72,6 +72,7 @@ def augment_batch(
         )
     else:
         new_images, new_masks = cropped()
+    new_images = tf.ensure_shape(new_images, (None, *image_size, images.shape[-1]))
     if augmentation.elastic:
         new_masks = elastic(new_masks, child_seed(seed, 4), augmentation.elastic)
     if augmentation.occlusion and background is not None:
@@ -83,5 +84,4 @@ def augment_batch(
         new_images = degrade(
             new_images, child_seed(seed, 6), blur=augmentation.blur, noise=augmentation.noise
         )
-    new_images = tf.ensure_shape(new_images, (None, *image_size, 3))
     return new_images, tf.ensure_shape(new_masks, (None, *image_size, 1))

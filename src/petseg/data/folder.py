@@ -60,12 +60,15 @@ def folder_examples(
     return layout_examples(root, layout)
 
 
-def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, tf.data.Dataset]:
+def layout_examples(
+    root: str | os.PathLike[str], layout: Layout, channels: int = 3
+) -> dict[str, tf.data.Dataset]:
     """Reads the examples of a folder whose layout is known.
 
     Args:
         root: The folder, for the errors.
         layout: Its layout.
+        channels: Number of channels of the images.
 
     Returns:
         The examples, see `folder_examples`.
@@ -91,18 +94,20 @@ def layout_examples(root: str | os.PathLike[str], layout: Layout) -> dict[str, t
             "`root` must have images for every split. "
             f"Received: {root}, which {layout.empty_splits[0]}"
         )
-    return {split: _examples(pairs, layout.scheme) for split, pairs in layout.pairs.items()}
+    return {
+        split: _examples(pairs, layout.scheme, channels) for split, pairs in layout.pairs.items()
+    }
 
 
-def _examples(pairs: Pairs, scheme: LabelScheme) -> tf.data.Dataset:
+def _examples(pairs: Pairs, scheme: LabelScheme, channels: int) -> tf.data.Dataset:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
-            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), scheme),
+            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), scheme, channels),
             [image_path, mask_path],
             (tf.uint8, tf.uint8),
         )
         return {
-            "image": tf.ensure_shape(image, (None, None, 3)),
+            "image": tf.ensure_shape(image, (None, None, channels)),
             "mask": tf.ensure_shape(mask, (None, None, 1)),
             "file_name": tf.strings.split(image_path, os.sep)[-1],
         }
@@ -115,9 +120,10 @@ def _examples(pairs: Pairs, scheme: LabelScheme) -> tf.data.Dataset:
 
 
 def _read_pair(
-    image_path: str, mask_path: str, scheme: LabelScheme
+    image_path: str, mask_path: str, scheme: LabelScheme, channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    image, labels = read_image(image_path), read_labels(mask_path, colours=scheme.is_colour)
+    image = read_image(image_path, channels)
+    labels = read_labels(mask_path, colours=scheme.is_colour)
     encoded = scheme.encode(labels)
     faults = mask_faults(labels, image, scheme, encoded=encoded, files=(mask_path, image_path))
     for fault in faults.values():

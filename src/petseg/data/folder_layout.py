@@ -66,6 +66,7 @@ def find_layout(
     masks: str = MASKS,
     ignore_class: int | None = UNLABELLED,
     labels: Labels | LabelTable | None = None,
+    channels: int = 3,
 ) -> Layout:
     """Finds the files of a dataset folder: your own, or the official archives of Oxford-IIIT Pet.
 
@@ -79,6 +80,7 @@ def find_layout(
         masks: Name of the folder of masks.
         ignore_class: Label of pixels without a class, or None.
         labels: What the labels or colours in the masks mean.
+        channels: Number of channels of your own images. Where it is not 3, `.npy` files are images.
 
     Returns:
         The layout.
@@ -97,7 +99,7 @@ def find_layout(
     scheme = find_scheme(root, class_names, ignore_class=ignore_class, labels=labels)
     if is_official(root):
         return _official_layout(root)
-    return _own_layout(root, scheme, os.fspath(images), os.fspath(masks))
+    return _own_layout(root, scheme, os.fspath(images), os.fspath(masks), channels)
 
 
 def find_scheme(
@@ -198,7 +200,7 @@ def _official_layout(root: Path) -> Layout:
     return Layout(pairs, unpaired, {}, TRIMAPS)
 
 
-def _own_layout(root: Path, scheme: LabelScheme, images: str, masks: str) -> Layout:
+def _own_layout(root: Path, scheme: LabelScheme, images: str, masks: str, channels: int) -> Layout:
     lists = find_lists(root)
     folders: Folders | None = None
     try:
@@ -207,7 +209,7 @@ def _own_layout(root: Path, scheme: LabelScheme, images: str, masks: str) -> Lay
         if not lists:
             raise
     if lists and (folders is None or not folders.has_splits):
-        pairing = None if folders is None else pair_up(*folders.found["train"])
+        pairing = None if folders is None else pair_up(*folders.found["train"], channels)
         found, unpaired = listed_pairs(root, lists, pairing)
         notes = [f"Splits: {', '.join(str(path.relative_to(root)) for path in lists.values())}"]
         pairs = _fill_splits(found, notes)
@@ -216,7 +218,7 @@ def _own_layout(root: Path, scheme: LabelScheme, images: str, masks: str) -> Lay
     found, unpaired = {}, {}
     misplaced = _not_read(root, folders)
     for split, (image_folder, mask_folder) in folders.found.items():
-        pairing = pair_up(image_folder, mask_folder)
+        pairing = pair_up(image_folder, mask_folder, channels)
         found[split] = list(pairing.pairs.values())
         unpaired |= pairing.unpaired
         for folder in dict.fromkeys((image_folder, mask_folder)):

@@ -80,6 +80,7 @@ def load_folder(
     binary: bool = False,
     augment: bool | str | Augmentation = True,
     seed: int = 0,
+    channels: int = 3,
 ) -> Splits:
     """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
 
@@ -134,6 +135,9 @@ def load_folder(
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
             objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+        channels: Number of channels of your own images: 3 for RGB, 1 for grey. Of other numbers,
+            the files must have as many channels: TIFF, `.npy` of `(H, W, channels)`, or images with
+            transparency. uint16 is scaled: 65535 becomes 255.
 
     Returns:
         The batches of the three splits and their class names. Their `ignore_class` is that of the
@@ -158,6 +162,7 @@ def load_folder(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes with `labels` instead."
         )
+    channels = validation.integer("channels", channels, 1)
     layout = find_layout(
         root,
         class_names,
@@ -165,6 +170,7 @@ def load_folder(
         masks=masks,
         ignore_class=ignore_class,
         labels=labels,
+        channels=channels,
     )
     scheme = layout.scheme
     if binary and scheme is not TRIMAPS:
@@ -172,7 +178,7 @@ def load_folder(
             "`binary` must be False for masks of your own: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes with `labels` instead."
         )
-    examples = layout_examples(root, layout)
+    examples = layout_examples(root, layout, channels)
     if scheme is TRIMAPS:
         return _pet_splits(examples, binary, batching)
     warn_of_labels(root, layout, stacklevel=2)

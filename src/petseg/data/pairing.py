@@ -29,7 +29,7 @@ class Pairing:
     unpaired: dict[Path, str]
 
 
-def pair_up(image_folder: Path, mask_folder: Path) -> Pairing:
+def pair_up(image_folder: Path, mask_folder: Path, channels: int = 3) -> Pairing:
     """Pairs the images of a folder with the masks of another, or of the same.
 
     The names without suffix are equal, or the masks have something more at their end, such as
@@ -38,6 +38,7 @@ def pair_up(image_folder: Path, mask_folder: Path) -> Pairing:
     Args:
         image_folder: The folder of the images.
         mask_folder: The folder of the masks.
+        channels: Number of channels of the images. Where it is not 3, `.npy` files are images.
 
     Returns:
         The pairs, and the files without a partner.
@@ -46,7 +47,7 @@ def pair_up(image_folder: Path, mask_folder: Path) -> Pairing:
         FileNotFoundError: If a folder is missing, or holds images and no masks among them.
         ValueError: If two files differ by the suffix alone, or there are two ways to pair.
     """
-    images, masks = by_stem(image_folder), by_stem(mask_folder)
+    images, masks = by_stem(image_folder, channels), by_stem(mask_folder)
     image_ending, ending = "", ""
     if image_folder == mask_folder:
         ending = _ending_within(images, image_folder)
@@ -121,11 +122,12 @@ def mask_ending(images: Collection[str], masks: Collection[str], folder: Path) -
     return "" if counts[""] or not masks or not images else None
 
 
-def by_stem(folder: Path) -> dict[str, Path]:
+def by_stem(folder: Path, channels: int = 3) -> dict[str, Path]:
     """Lists the images of a folder by their names without suffix.
 
     Args:
         folder: The folder.
+        channels: Number of channels of the images.
 
     Returns:
         The files.
@@ -135,7 +137,9 @@ def by_stem(folder: Path) -> dict[str, Path]:
         ValueError: If two files differ by the suffix alone.
     """
     files: dict[str, Path] = {}
-    for path in filter(is_image_name, files_in(folder)):
+    for path in files_in(folder):
+        if not is_image_name(path, channels):
+            continue
         if path.stem in files:
             raise ValueError(
                 f"{path} and {files[path.stem].name} have the same name except for the suffix, so "

@@ -58,25 +58,29 @@ def jitter_colour(
 ) -> tf.Tensor:
     """Changes the saturation, the contrast around mid-grey and the brightness of images.
 
-    All three together are one affine map of RGB, computed from uniform random numbers.
+    All three together are one affine map of RGB, computed from uniform random numbers. Other
+    numbers of channels have no saturation: the same contrast and brightness change them all.
 
     Args:
-        images: float32 `(N, H, W, 3)` in [0, 255].
+        images: float32 `(N, H, W, C)` in [0, 255].
         brightness: `(N,)` in [0, 1): an offset.
         contrast: `(N,)` in [0, 1): a factor.
         saturation: `(N,)` in [0, 1): a factor.
         augmentation: The ranges that the numbers are mapped to.
 
     Returns:
-        float32 `(N, H, W, 3)`, clipped to [0, 255].
+        float32 `(N, H, W, C)`, clipped to [0, 255].
     """
     brightness = 255.0 * _between(brightness, -augmentation.brightness, augmentation.brightness)
     contrast = _between(contrast, *augmentation.contrast)
+    offset = 127.5 * (1.0 - contrast) + brightness
+    if images.shape[-1] != 3:
+        changed = contrast[:, None, None, None] * images + offset[:, None, None, None]
+        return tf.clip_by_value(changed, 0.0, 255.0)
     saturation = _between(saturation, *augmentation.saturation)[:, None, None]
     to_grey = tf.tile(tf.constant(LUMA)[:, None], (1, 3))  # (3, 3)
     matrix = saturation * tf.eye(3) + (1.0 - saturation) * to_grey  # (N, 3, 3)
     matrix *= contrast[:, None, None]
-    offset = 127.5 * (1.0 - contrast) + brightness
     shape = tf.shape(images)
     pixels = tf.reshape(images, (shape[0], -1, 3))
     pixels = tf.clip_by_value(pixels @ matrix + offset[:, None, None], 0.0, 255.0)
@@ -89,7 +93,7 @@ def occlude(
     """Covers a part of some images by a box of one colour.
 
     Args:
-        images: float32 `(N, H, W, 3)` in [0, 255].
+        images: float32 `(N, H, W, C)` in [0, 255].
         masks: int32 classes `(N, H, W, 1)`.
         seed: Two integers.
         probability: Share of the images that get a box, of `BOX_AREA` of the image.
@@ -99,7 +103,10 @@ def occlude(
         The images and the masks.
     """
     count, height, width = tf.unstack(tf.shape(images)[:3])
-    draws = tf.unstack(tf.random.stateless_uniform((8, count, 1, 1, 1), seed), num=8)
+    channels = images.shape[-1]
+    draws = tf.unstack(
+        tf.random.stateless_uniform((5 + channels, count, 1, 1, 1), seed), num=5 + channels
+    )
     area = _between(draws[0], *BOX_AREA)
     ratio = tf.exp(_between(draws[1], *map(math.log, BOX_ASPECT_RATIO)))
     rows = tf.reshape(_centres(height), (1, -1, 1, 1))
@@ -141,7 +148,7 @@ def degrade(images: tf.Tensor, seed: tf.Tensor, *, blur: float, noise: float) ->
     """Blurs a batch, or adds noise to it, or both.
 
     Args:
-        images: float32 `(N, H, W, 3)` in [0, 255].
+        images: float32 `(N, H, W, C)` in [0, 255].
         seed: Two integers.
         blur: Probability that the batch is blurred.
         noise: Probability that the batch gets noise. Its strength is drawn for the batch.

@@ -67,6 +67,7 @@ def verify_folder(
     masks: str = MASKS,
     ignore_class: int | None = UNLABELLED,
     labels: Labels | None = None,
+    channels: int = 3,
 ) -> list[Problem]:
     """Opens all images and masks of a folder and lists what is wrong with them.
 
@@ -82,6 +83,7 @@ def verify_folder(
         masks: Name of the folder of masks.
         ignore_class: Label of pixels without a class, or None.
         labels: What the labels or colours in the masks mean.
+        channels: Number of channels of your own images, as for `petseg.load_folder`.
 
     Returns:
         The problems: first those of files, then those of the dataset. Empty if nothing is wrong.
@@ -98,6 +100,7 @@ def verify_folder(
         masks=masks,
         ignore_class=ignore_class,
         labels=labels,
+        channels=channels,
     )
     scheme = layout.scheme
     problems = [Problem(str(file), "missing", fault) for file, fault in layout.unpaired.items()]
@@ -107,7 +110,9 @@ def verify_folder(
     counts: dict[str, LabelCounts] = {}
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
-            checked = list(threads.map(lambda pair: _check_pair(pair[0], pair[1], scheme), pairs))
+            checked = list(
+                threads.map(lambda pair: _check_pair(pair[0], pair[1], scheme, channels), pairs)
+            )
             problems += [problem for found, _ in checked for problem in found]
             found_counts = [count for _, count in checked if count is not None]
             counts[split] = add_counts(found_counts, scheme.num_classes)
@@ -141,13 +146,13 @@ def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Probl
 
 
 def _check_pair(
-    image_path: Path, mask_path: Path, scheme: LabelScheme
+    image_path: Path, mask_path: Path, scheme: LabelScheme, channels: int
 ) -> tuple[list[Problem], LabelCounts | None]:
     """Returns the problems of two files, and the counts of the mask where it can be read."""
     problems: list[Problem] = []
     image = labels = None
     try:
-        image = read_image(image_path)
+        image = read_image(image_path, channels)
     except (ValueError, OSError) as error:
         problems.append(_unreadable(image_path, error))
     try:

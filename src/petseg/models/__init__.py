@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 
 from petseg.models import deeplab, fcn, fpn, linknet, lraspp, pspnet, segnet, unet
+from petseg.weight_transfer import WeightsWarning
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "unet": unet.unet,
@@ -20,4 +21,4 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "lraspp": lraspp.lraspp,
 }
 
-__all__ = ["MODELS"]
+__all__ = ["MODELS", "WeightsWarning"]

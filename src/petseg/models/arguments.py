@@ -1,37 +1,40 @@
 """Checks of arguments that only the architectures have."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import keras
 
 from petseg.pretrained import PETS, find_pretrained
+from petseg.weight_files import find_weights, saved_record
 from petseg_runtime import validation
 from petseg_runtime.predictor import MIN_SIZE
 from petseg_runtime.pretrained import DEFAULT_BACKBONE, read_card
 
+IMAGENET = "imagenet"  # a value of `weights`
+
 
 def image_input(image_shape: Any) -> keras.KerasTensor:
-    """Returns the input tensor for RGB images.
+    """Returns the input tensor.
 
     Args:
-        image_shape: (height, width, 3), each size None (any) or at least 32.
+        image_shape: (height, width, channels), each size None (any) or at least 32.
 
     Returns:
-        A float32 tensor `(N, H, W, 3)`.
+        A float32 tensor `(N, H, W, C)`.
 
     Raises:
         ValueError: If `image_shape` is not such a shape.
     """
     shape = tuple(image_shape) if isinstance(image_shape, list | tuple) else ()
-    if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_three(shape[2]):
+    if len(shape) != 3 or not all(map(_is_size, shape[:2])) or not _is_count(shape[2]):
         raise ValueError(
-            f"`image_shape` must be (height, width, 3), each size None or at least {MIN_SIZE}. "
-            f"Received: {image_shape!r}."
+            "`image_shape` must be (height, width, channels), with one channel or more, and each "
+            f"size None or at least {MIN_SIZE}. Received: {image_shape!r}."
         )
-    return keras.Input(
-        (*(None if size is None else int(size) for size in shape[:2]), 3), name="images"
-    )
+    height, width = (None if size is None else int(size) for size in shape[:2])
+    return keras.Input((height, width, int(shape[2])), name="images")
 
 
 def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> str:
@@ -43,7 +46,8 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
         weights: What was received as `weights`.
 
     Returns:
-        The backbone. For None, the one that the "pets" weights have, or `DEFAULT_BACKBONE`.
+        The backbone. For None, the one that the weights have where that is known, or
+        `DEFAULT_BACKBONE`.
 
     Raises:
         ValueError: If `weights` is "pets" and there are no such weights.
@@ -53,6 +57,11 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
     if weights == PETS:
         backbone = read_card(find_pretrained(architecture, None))["backbone"]
         return str(backbone)
+    if weights not in (None, IMAGENET):
+        with suppress(ValueError):  # There is no such file: that is said where it is loaded.
+            record = saved_record(find_weights(weights))
+            if record is not None and record.backbone is not None:
+                return record.backbone
     return DEFAULT_BACKBONE
 
 
@@ -81,5 +90,5 @@ def _is_size(value: Any) -> bool:
     return value is None or (validation.is_integer(value) and value >= MIN_SIZE)
 
 
-def _is_three(value: Any) -> bool:
-    return validation.is_integer(value) and value == 3
+def _is_count(value: Any) -> bool:
+    return validation.is_integer(value) and value >= 1

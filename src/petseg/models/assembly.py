@@ -1,23 +1,23 @@
 """The last step of every architecture: from logits to a compiled model with its record."""
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from petseg.backbones import BACKBONES
 from petseg.metrics import MeanIoU
+from petseg.models.arguments import IMAGENET
 from petseg.models.layers import SegmentationOutput
-from petseg.pretrained import PETS, find_pretrained, load_pretrained
+from petseg.pretrained import PETS, find_pretrained, load_pretrained, pretrained_record
+from petseg.weight_files import file_name, find_weights, load_file, saved_record
+from petseg.weight_transfer import Transfer, WeightsWarning
 from petseg_runtime import validation
-from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
-from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
-from petseg_runtime.pretrained import read_card
-
-IMAGENET = "imagenet"
 
 
 def assemble(
@@ -38,7 +38,7 @@ def assemble(
         logits: Logits `(N, h, w, num_classes)` of any resolution.
         architecture: Key of `petseg.MODELS`.
         backbone: Key of `petseg.BACKBONES`.
-        weights: "imagenet", "pets", None or the path of a weights file.
+        weights: "imagenet", "pets", None, or the path of a weights file or of the folder of a run.
         class_names: Name of each class, or None for those of the weights or numbers.
         ignore_class: Label of pixels that count in no loss and no score, or None.
         **arguments: Arguments of the architecture, for the record.
@@ -51,43 +51,54 @@ def assemble(
         OSError: If the file of the weights is missing or was changed.
     """
     num_classes = logits.shape[-1]
-    names: Sequence[str] = tuple(map(str, range(num_classes)))
-    licence, image_size = None, None if None in images.shape[1:3] else images.shape[1:3]
-    temperature, closer_look_below = 1.0, 0.0
+    load: Callable[..., Transfer] | None = None
+    record = None
     if weights == PETS:
         pretrained = find_pretrained(architecture, backbone)
-        card = read_card(pretrained)
-        licence, image_size = card["licence"], image_size or card["image_size"]
-        temperature = card.get("temperature", temperature)
-        closer_look_below = card.get("closer_look_below", closer_look_below)
-        names = card["class_names"] if len(card["class_names"]) == num_classes else names
-    file = None if weights in (None, IMAGENET, PETS) else _weights_file(weights)
-    saved = None if file is None else _saved_record(file)
-    if saved is not None:
-        licence, image_size = saved.licence, image_size or saved.image_size
-        names = saved.class_names if saved.num_classes == num_classes else names
-        temperature, closer_look_below = saved.temperature, saved.closer_look_below
+        record = pretrained_record(pretrained)
+        load = functools.partial(load_pretrained, name=pretrained)
+    elif weights not in (None, IMAGENET):
+        file = find_weights(weights)
+        record = saved_record(file)
+        load = functools.partial(load_file, path=file)
+        weights = file_name(weights, file)
+        _check_backbone(backbone, record, file)
+    names: Sequence[str] = tuple(map(str, range(num_classes)))
+    if record is not None and record.num_classes == num_classes:
+        names = record.class_names
     if class_names is not None:
         names = validation.class_names("class_names", class_names, num_classes)
     info = ModelInfo(
         tuple(names),
         ignore_class,
-        image_size=image_size,
+        image_size=None if None in images.shape[1:3] else images.shape[1:3],
         architecture=architecture,
         backbone=backbone,
         arguments=arguments,
-        weights=weights if file is None else file.name,
-        licence=licence,
+        weights=weights,
+        licence=None if record is None else record.licence,
         petseg_version=version("petseg"),
-        temperature=temperature,
-        closer_look_below=closer_look_below,
+        channels=images.shape[-1],
     )
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
-    if weights == PETS:
-        load_pretrained(model, pretrained)
-    elif file is not None:
-        _load_file(model, file)
+    if load is not None:
+        loaded = load(
+            model,
+            is_reversed=BACKBONES[backbone].reversed_channels,
+        )
+        if not loaded.complete:
+            message = (
+                f"`weights={weights!r}`: {loaded.describe()}. To silence this: "
+                '`warnings.simplefilter("ignore", petseg.models.WeightsWarning)`.'
+            )
+            warnings.warn(message, WeightsWarning, stacklevel=3)
+        elif record is not None:  # What was measured holds for the very same model alone.
+            output.info = info.replace(
+                image_size=info.image_size or record.image_size,
+                temperature=record.temperature,
+                closer_look_below=record.closer_look_below,
+            )
     model.compile(
         optimizer=keras.optimizers.Adam(),
         loss=keras.losses.SparseCategoricalCrossentropy(
@@ -98,39 +109,10 @@ def assemble(
     return model
 
 
-def _weights_file(weights: Any) -> Path:
-    path = Path(weights) if isinstance(weights, str | Path) else None
-    if path is None or not path.name.endswith((".weights.h5", ".keras")) or not path.is_file():
+def _check_backbone(backbone: str, record: ModelInfo | None, file: Path) -> None:
+    # Some backbones have layers of the same names and shapes in another order.
+    if record is not None and record.backbone not in (None, backbone):
         raise ValueError(
-            "`weights` must be 'imagenet', 'pets', None, or the path of a .weights.h5 or .keras "
-            f"file. Received: {str(weights)!r}, which is none of these."
+            f"`backbone` must be that of the weights, {record.backbone!r}, to load {str(file)!r}. "
+            f"Received: {backbone!r}."
         )
-    return path
-
-
-def _saved_record(path: Path) -> ModelInfo | None:
-    """Reads the record of the model whose weights are loaded. A `.weights.h5` file has none."""
-    if path.suffix != KERAS_SUFFIX:
-        return None
-    try:
-        return read_keras_info(path)
-    except ValueError:  # A model of the user: the weights decide whether it fits.
-        return None
-
-
-def _load_file(model: keras.Model, path: Path) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns about layers that it skips; these would stay random.
-            warnings.filterwarnings("error", message="Skipping")
-            model.load_weights(path)
-    except (OSError, RuntimeError) as error:  # of HDF5, which names no file
-        raise ValueError(
-            f"`weights` must be a whole file. Received: {str(path)!r}, which cannot be read: "
-            f"{error}. Put it back from a copy."
-        ) from error
-    except Exception as error:  # Keras raises nearly anything on a file that it did not expect
-        raise ValueError(
-            f"`weights` must be a file of the same model. Received: {str(path)!r}, whose weights "
-            f"do not fit {model.name}. Build the model with the arguments that it was saved with."
-        ) from error

@@ -38,20 +38,22 @@ def segnet(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights where these
-            are used, else "efficientnetlite0".
-        image_shape: (height, width, 3) of the images. Each size is at least 32, or None for images
-            of any size.
+        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
+            `.keras` file where these are used, else "efficientnetlite0".
+        image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
+            images of any size. For other channels than RGB, the first convolution of pretrained
+            weights is adapted.
         weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
             on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
-            a `.weights.h5` or `.keras` file of the same model.
+            a `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
+            as the last one for other classes, stay random, and a `WeightsWarning` names them.
         class_names: Name of each class, for the logs and the model's record. By default the names
             that the "pets" weights have, else "0", "1" and so on.
         ignore_class: Label of pixels that count in no loss and no score, such as 255.
         output_stride: Stride at which the decoder ends: 2, 4 or 8.
 
     Returns:
-        A compiled model from RGB images `(N, H, W, 3)` in [0, 255] to float32 logits
+        A compiled model from images `(N, H, W, C)` in [0, 255] to float32 logits
         `(N, H, W, num_classes)`. `model.get_layer("encoder")` is the backbone.
 
     Raises:
