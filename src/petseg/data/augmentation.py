@@ -4,6 +4,7 @@
 objects out of the images of a batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,9 @@ def _factors(name: str, value: Any) -> tuple[float, float]:
     return float(factors[0]), float(factors[1])
 
 
+# What the loaders take as `augment`.
+Augment = bool | str | Augmentation | Callable[..., Any]
+
 LIGHT = Augmentation()
 STRONG = Augmentation(
     brightness=0.2,
@@ -96,11 +100,12 @@ STRONG = Augmentation(
 AUGMENTATIONS = {"light": LIGHT, "strong": STRONG}
 
 
-def find_augmentation(value: Any) -> Augmentation | None:
+def find_augmentation(value: Any) -> Augmentation | Callable[..., Any] | None:
     """Checks the argument `augment` of the loaders.
 
     Args:
-        value: True, False, a key of `AUGMENTATIONS`, or an `Augmentation`.
+        value: True, False, a key of `AUGMENTATIONS`, an `Augmentation`, a function of batches, or
+            preprocessing layers of Keras.
 
     Returns:
         The augmentation, or None for none.
@@ -108,13 +113,14 @@ def find_augmentation(value: Any) -> Augmentation | None:
     Raises:
         ValueError: If `value` is something else.
     """
-    if isinstance(value, Augmentation):
-        return value
     if isinstance(value, str) and value in AUGMENTATIONS:
         return AUGMENTATIONS[value]
     if isinstance(value, bool | np.bool_):
         return LIGHT if value else None
+    if isinstance(value, Augmentation) or (callable(value) and not isinstance(value, type)):
+        return value
     raise ValueError(
-        "`augment` must be True, False, 'light', 'strong' or a `petseg.data.Augmentation`. "
+        "`augment` must be True, False, 'light', 'strong', a `petseg.data.Augmentation`, a "
+        "function of images and masks, or preprocessing layers of Keras. "
         f"Received: {value!r}.{validation.did_you_mean(value, AUGMENTATIONS)}"
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from petseg.data.augmentation import Augmentation
+from petseg.data.augmentation import Augment
 from petseg.data.folder import layout_examples
 from petseg.data.folder_layout import find_layout
 from petseg.data.folder_names import IMAGES, MASKS
@@ -25,7 +25,7 @@ def load_pets(
     batch_size: int = 16,
     data_dir: str | os.PathLike[str] | None = None,
     binary: bool = False,
-    augment: bool | str | Augmentation = True,
+    augment: Augment = True,
     seed: int = 0,
 ) -> Splits:
     """Loads Oxford-IIIT Pet: 7,349 photos of cats and dogs, with masks.
@@ -47,7 +47,10 @@ def load_pets(
             1 background.
         augment: How training images and masks are changed at random. "light" or True crops, flips
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
-            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
+            function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
+            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
+            both.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
 
     Returns:
@@ -78,7 +81,7 @@ def load_folder(
     image_size: tuple[int, int] = (224, 224),
     batch_size: int = 16,
     binary: bool = False,
-    augment: bool | str | Augmentation = True,
+    augment: Augment = True,
     seed: int = 0,
     channels: int = 3,
 ) -> Splits:
@@ -133,7 +136,10 @@ def load_folder(
         binary: Whether to merge the border into the pet. For the official archives only.
         augment: How training images and masks are changed at random. "light" or True crops, flips
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
-            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
+            function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
+            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
+            both.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
         channels: Number of channels of your own images: 3 for RGB, 1 for grey. Of other numbers,
             the files must have as many channels: TIFF, `.npy` of `(H, W, channels)`, or images with
@@ -191,7 +197,7 @@ def synthetic_pets(
     image_size: tuple[int, int] = (224, 224),
     batch_size: int = 16,
     binary: bool = False,
-    augment: bool | str | Augmentation = True,
+    augment: Augment = True,
     seed: int = 0,
 ) -> Splits:
     """Draws cats and dogs on textured backgrounds, with masks: data without a download.
@@ -209,7 +215,10 @@ def synthetic_pets(
             1 background.
         augment: How training images and masks are changed at random. "light" or True crops, flips
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
-            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength.
+            objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
+            function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
+            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
+            both.
         seed: Seed of the drawings, of the order of the training examples and of their
             augmentation, 0 or more.
 

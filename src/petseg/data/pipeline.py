@@ -6,13 +6,16 @@ An example is a dict of `image` (uint8, `(H, W, 3)`), `mask` (uint8 classes, `(H
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import tensorflow as tf
 
-from petseg.data.augmentation import Augmentation, find_augmentation
+from petseg.data.augmentation import Augment, Augmentation, find_augmentation
 from petseg.data.batch_augmentation import augment_batch
 from petseg.data.epochs import SeededEpochs
+from petseg.data.own_augmentation import Function, augmented, description, own_function
 from petseg_runtime import validation
 
 # Images to crop are cached this much larger, so that cropping two thirds of one enlarges nothing.
@@ -35,7 +38,7 @@ class Batching:
 
     image_size: tuple[int, int]
     batch_size: int
-    augment: bool | str | Augmentation
+    augment: Augment
     seed: int
 
     def __post_init__(self) -> None:
@@ -49,7 +52,7 @@ class Batching:
         find_augmentation(self.augment)
 
     @property
-    def augmentation(self) -> Augmentation | None:
+    def augmentation(self) -> Augmentation | Callable[..., Any] | None:
         """What is done to training batches, or None for nothing."""
         return find_augmentation(self.augment)
 
@@ -71,23 +74,30 @@ def training_batches(
         Batches `(images, masks)`, see the description of this module.
     """
     augmentation = batching.augmentation
-    scale = CROP_MARGIN if augmentation else 1.0
+    function: Function | None = None
+    described: dict[str, Any] | None = None
+    if isinstance(augmentation, Augmentation):
+        described = asdict(augmentation)
+    elif augmentation is not None:
+        function, described = own_function(augmentation), description(augmentation)
+    scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
     cached = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
 
     def prepare(
         images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if augmentation is None:
-            return _to_batch(images, masks)
-        return augment_batch(
-            images,
-            masks,
-            seed=seed,
-            image_size=batching.image_size,
-            augmentation=augmentation,
-            background=background,
-        )
+        if isinstance(augmentation, Augmentation):
+            return augment_batch(
+                images,
+                masks,
+                seed=seed,
+                image_size=batching.image_size,
+                augmentation=augmentation,
+                background=background,
+            )
+        batch = _to_batch(images, masks)
+        return batch if function is None else augmented(function, *batch)
 
     return SeededEpochs(
         cached,
@@ -95,7 +105,7 @@ def training_batches(
         seed=batching.seed,
         prepare=prepare,
         finish=_finished,
-        augment=None if augmentation is None else asdict(augmentation),
+        augment=described,
     ).dataset()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from petseg.data.augmentation import Augmentation
+from petseg.data.augmentation import Augment
 from petseg.data.folder import folder_examples
 from petseg.data.folder_layout import find_layout, find_scheme
 from petseg.data.folder_names import IMAGES, MASKS
@@ -156,7 +156,7 @@ class DataSource:
         *,
         image_size: tuple[int, int] = (224, 224),
         batch_size: int = 16,
-        augment: bool | str | Augmentation = True,
+        augment: Augment = True,
         seed: int = 0,
     ) -> Splits:
         """Loads the batches of the three splits. "pets" downloads 800 MB unless it is there.

@@ -1,0 +1,115 @@
+"""Augmentation of the user's own: a function of batches, or preprocessing layers of Keras."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# The keys under which Keras's layers take images and their masks.
+IMAGES, MASKS = "images", "segmentation_masks"
+
+Function = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+_FRACTIONS = (
+    "`augment` must keep the classes of masks. Received: layers that return fractions, because "
+    "they mix or interpolate masks, as AugMix does. Remove them."
+)
+
+
+def own_function(augment: Any) -> Function:
+    """Returns the function of a batch that an argument `augment` stands for.
+
+    Args:
+        augment: A function, or a layer or `keras.Sequential` of Keras's preprocessing layers.
+
+    Returns:
+        A function of float images and integer masks that returns both.
+
+    Raises:
+        ValueError: If a layer does not transform masks.
+    """
+    if not isinstance(augment, keras.layers.Layer):
+        function: Function = augment
+        return function
+    layers = list(_layers(augment))
+    for layer in layers:
+        if not hasattr(layer, "transform_segmentation_masks"):
+            raise ValueError(
+                "`augment` must hold layers of Keras that transform images and masks together, "
+                f"such as RandomRotation. Received: {type(layer).__name__}."
+            )
+
+    def by_layers(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        data = {IMAGES: images, MASKS: masks}
+        for layer in layers:
+            data = layer(data, training=True)
+        found = tf.cast(data[MASKS], tf.float32)
+        whole = tf.round(found)
+        with tf.control_dependencies([tf.debugging.assert_equal(found, whole, _FRACTIONS)]):
+            return data[IMAGES], tf.cast(whole, masks.dtype)
+
+    return by_layers
+
+
+def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Lists the layers of a stack, in their order."""
+    if isinstance(layer, keras.Model):
+        for part in layer.layers:
+            yield from _layers(part)
+    else:
+        yield layer
+
+
+def description(augment: Any) -> dict[str, Any]:
+    """Describes an augmentation, ready for JSON.
+
+    Args:
+        augment: A function or layers.
+
+    Returns:
+        The configuration of each layer, or the name of the function.
+    """
+    if isinstance(augment, keras.layers.Layer):
+        return {"layers": [keras.saving.serialize_keras_object(each) for each in _layers(augment)]}
+    function = augment if hasattr(augment, "__qualname__") else type(augment)
+    return {"function": f"{function.__module__}.{function.__qualname__}"}
+
+
+def augmented(
+    function: Function, images: tf.Tensor, masks: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Augments a batch by a function of the user.
+
+    Args:
+        function: What `own_function` returned.
+        images: float32 `(N, H, W, channels)` in [0, 255].
+        masks: int32 classes `(N, H, W, 1)`.
+
+    Returns:
+        The images and the masks, of the same types and sizes. Images are clipped to [0, 255].
+
+    Raises:
+        ValueError: If the function returns something else.
+    """
+    found = function(images, masks)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise ValueError(
+            "`augment` must return images and masks. Received: a function that returns "
+            f"{type(found).__name__}."
+        )
+    new_images, new_masks = map(tf.convert_to_tensor, found)
+    for name, new, old in (("images", new_images, images), ("masks", new_masks, masks)):
+        if not new.shape.is_compatible_with(old.shape):
+            raise ValueError(
+                f"`augment` must return {name} of shape {tuple(old.shape)}. "
+                f"Received: {tuple(new.shape)}."
+            )
+    if not new_masks.dtype.is_integer:
+        raise ValueError(
+            "`augment` must return masks of integers. Received: masks of type "
+            f"{new_masks.dtype.name}. Use nearest-neighbour interpolation, and cast them."
+        )
+    new_images = tf.clip_by_value(tf.cast(new_images, tf.float32), 0.0, 255.0)
+    new_images = tf.ensure_shape(new_images, images.shape)
+    return new_images, tf.ensure_shape(tf.cast(new_masks, tf.int32), masks.shape)

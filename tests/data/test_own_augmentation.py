@@ -1,0 +1,97 @@
+"""Augmentation by functions and Keras layers of the user."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import petseg
+from petseg.data.epochs import seeded_epochs
+from petseg.data.own_augmentation import augmented, own_function
+
+
+def pets(augment, count=8):
+    return petseg.synthetic_pets(count, image_size=(48, 64), batch_size=4, augment=augment)
+
+
+def first_batch(augment):
+    return [part.numpy() for part in next(iter(pets(augment).train))]
+
+
+def test_a_function_changes_training_batches_alone():
+    def upside_down(images, masks):
+        return images[:, ::-1], masks[:, ::-1]
+
+    plain, turned = first_batch(False), first_batch(upside_down)
+    for one, other in zip(plain, turned, strict=True):
+        np.testing.assert_array_equal(one[:, ::-1], other)
+    assert [part.dtype for part in turned] == [np.float32, np.int32]
+    for one, other in zip(pets(False).val, pets(upside_down).val, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_pixels_stay_in_their_range():
+    images, _ = first_batch(lambda images, masks: (images * 3 - 200, masks))
+    assert (images.min(), images.max()) == (0, 255)
+
+
+def test_keras_layers_move_images_and_masks_together():
+    """The image is made of the mask, so that each pixel tells where it came from."""
+    layers = keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomRotation(0.2, interpolation="nearest", fill_mode="constant"),
+            keras.layers.RandomTranslation(0.2, 0.2, interpolation="nearest", fill_mode="constant"),
+        ]
+    )
+    function, moved = own_function(layers), []
+    for _, masks in pets(False).train:
+        shown = tf.repeat(tf.cast(masks, tf.float32), 3, axis=-1) * 100
+        images, classes = augmented(function, shown, masks)
+        pixels = np.rint(images[..., :1].numpy() / 100)
+        # At borders, the two may be rounded to different neighbours.
+        assert (pixels == classes.numpy()).mean() > 0.97
+        moved.append((classes.numpy() != masks.numpy()).mean())
+    assert np.mean(moved) > 0.05
+
+
+def test_a_model_trains_with_keras_layers(tmp_path):
+    layers = keras.Sequential(
+        [keras.layers.RandomRotation(0.1), keras.layers.RandomBrightness(0.2)]
+    )
+    splits = pets(layers)
+    described = seeded_epochs(splits.train).description["augment"]
+    assert [layer["class_name"] for layer in described["layers"]] == [
+        "RandomRotation",
+        "RandomBrightness",
+    ]
+    json.dumps(described)
+    model = petseg.unet(backbone="mobilenetv2", weights=None, class_names=splits.class_names)
+    history = petseg.finetune(
+        model, splits.train, splits.val, frozen_epochs=0, epochs=1, run_dir=tmp_path, verbose=0
+    )
+    assert np.isfinite(history.history["loss"][0])
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (lambda images, _: images, "must return images and masks. Received: a function that"),
+        (lambda images, masks: (images[:, :8], masks), r"must return images of shape .*Received: "),
+        (lambda images, masks: (images, masks[..., 0]), "must return masks of shape"),
+        (lambda i, m: (i, tf.cast(m, tf.float32)), "must return masks of integers.*float32"),
+        (keras.layers.Dense(3), "must hold layers of Keras that transform images and masks.*Dense"),
+        (keras.layers.CutMix(), "must return masks of shape"),
+    ],
+)
+def test_what_does_not_keep_masks_is_refused(augment, message):
+    with pytest.raises(ValueError, match=f"`augment` {message}"):
+        first_batch(augment)
+
+
+def test_layers_that_mix_classes_are_refused():
+    batches = pets(keras.layers.AugMix(), count=40).train
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`augment` must keep the classes"):
+        list(batches)
