@@ -257,12 +257,12 @@ def flicker_table() -> str:
     rows = [
         [
             "each frame alone" if not float(kept) else f"the mean so far counts {float(kept):.0%}",
-            f"{found['flicker']:.2%}",
             f"{found['mean_iou']:.3f}",
+            f"{found['flicker']:.2%}",
         ]
         for kept, found in record["kept"].items()
     ]
-    return _table(["probabilities", "flicker", "mean IoU"], rows)
+    return _table(["probabilities", "mean IoU", "flicker"], rows)
 
 
 def cutout_edges_table() -> str:

@@ -35,7 +35,7 @@ from petseg.plots import plot_history
 from petseg.prediction import predict
 from petseg.run_state import COMPLETE, FROZEN, THAWED, RunFiles, RunState
 from petseg.scores import Evaluation
-from petseg.training import Plan
+from petseg.training import THAW_STAGES, Plan
 from petseg_runtime import validation
 from petseg_runtime.atomic_files import whole_file, write_json
 from petseg_runtime.json_text import parse_json
@@ -63,6 +63,8 @@ NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
 # How a folder is read, with the defaults.
 FOLDER_SETTINGS = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
+# Settings that records leave out where they have these values: earlier records lack them.
+LEFT_OUT = {**FOLDER_SETTINGS, "thaw": "all", "patience": None}
 SECTION = "experiment"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
@@ -89,6 +91,9 @@ class Settings:
         batch_size: Number of images in a batch.
         frozen_epochs: Number of epochs with the encoder frozen.
         epochs: Number of epochs after that, with the encoder thawed.
+        thaw: First stage of the encoder that is thawed, see `petseg.finetune`.
+        patience: Number of epochs without a better mean IoU on the validation data after which a
+            stage ends, or None to train all epochs.
         learning_rate: Highest learning rate of the frozen and of the thawed stage.
         loss: "cross-entropy" or "cross-entropy-dice".
         class_weights: Weight of each class in the loss, "balanced" (see `petseg.finetune`), or
@@ -119,6 +124,8 @@ class Settings:
     batch_size: int = 16
     frozen_epochs: int = 3
     epochs: int = 24
+    thaw: str = "all"
+    patience: int | None = None
     learning_rate: tuple[float, float] = (1e-3, 3e-4)
     loss: str = CROSS_ENTROPY_DICE
     class_weights: tuple[float, ...] | str | None = None
@@ -143,6 +150,7 @@ class Settings:
             "batch_size": check.integer("batch_size", self.batch_size, 1),
             "frozen_epochs": check.integer("frozen_epochs", self.frozen_epochs, 0),
             "epochs": check.integer("epochs", self.epochs, 0),
+            "thaw": check.choice("thaw", self.thaw, THAW_STAGES),
             "learning_rate": _two_rates(self.learning_rate),
             "loss": check.choice("loss", self.loss, LOSSES),
             "optimizer": check.choice("optimizer", self.optimizer, OPTIMIZERS),
@@ -151,6 +159,8 @@ class Settings:
         }
         if self.classes is not None:
             checked["classes"] = check.class_names("classes", self.classes)
+        if self.patience is not None:
+            checked["patience"] = check.integer("patience", self.patience, 1)
         if self.labels is not None:
             checked["labels"] = checked_labels(self.labels)
         if self.class_weights is not None:
@@ -176,10 +186,10 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings by name, as JSON has them.
 
-        Those that say how a folder is read are left out where they have their default.
+        Those in `LEFT_OUT` are left out where they have their default.
         """
         record: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        for name, default in FOLDER_SETTINGS.items():
+        for name, default in LEFT_OUT.items():
             if record[name] == default:
                 del record[name]
         return record
@@ -442,14 +452,21 @@ def _plan(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         schedule="cosine",
-        thaw="all",
+        thaw=settings.thaw,
         # The Dice part of the other loss is no sum over pixels: that loss has the weights itself.
         class_weights=settings.class_weights if settings.loss == CROSS_ENTROPY else None,
         # Random weights come with no statistics worth keeping.
         train_batch_norm=settings.weights is None,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *_early_stopping(settings.patience)],
         verbose=verbose,
     )
+
+
+def _early_stopping(patience: int | None) -> list[keras.callbacks.Callback]:
+    if patience is None:
+        return []
+    stop = keras.callbacks.EarlyStopping("val_mean_iou", mode="max", patience=patience)
+    return [stop]
 
 
 def _result(

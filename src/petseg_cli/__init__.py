@@ -18,6 +18,7 @@ from petseg_cli.evaluate import evaluate
 from petseg_cli.export import export
 from petseg_cli.models import models
 from petseg_cli.predict import predict
+from petseg_cli.reproduce import reproduce
 from petseg_cli.streams import prepare_streams, warn
 from petseg_cli.train import train
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (models, train, evaluate, predict, export):
+for command in (models, train, reproduce, evaluate, predict, export):
     app.command()(command)
 # `petseg data` describes a dataset, and has the subcommand `convert`.
 data_app = typer.Typer(rich_markup_mode=None)

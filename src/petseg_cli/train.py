@@ -26,7 +26,8 @@ from petseg_cli.streams import printable, warn
 from petseg_cli.tensorflow_logging import quiet_import
 
 if TYPE_CHECKING:
-    from petseg.experiment import Settings
+    from petseg.data.source import DataSource
+    from petseg.experiment import Result, Settings
 
 
 # Written out, because importing `petseg` imports TensorFlow. A test compares them with its own.
@@ -45,6 +46,16 @@ class Optimizer(StrEnum):
     AMSGRAD = "amsgrad"
     RMSPROP = "rmsprop"
     SGD = "sgd"
+
+
+class Thaw(StrEnum):
+    """First stages of the encoder that `petseg.finetune` can thaw."""
+
+    ALL = "all"
+    STAGE2 = "stage2"
+    STAGE3 = "stage3"
+    STAGE4 = "stage4"
+    STAGE5 = "stage5"
 
 
 class Augment(StrEnum):
@@ -86,6 +97,18 @@ def train(
     epochs: Annotated[
         int, typer.Option(min=0, help="Epochs after that, with the whole model trained.")
     ] = 24,
+    thaw: Annotated[
+        Thaw,
+        typer.Option(help="First stage of the encoder that is thawed; stage n ends at stride 2^n."),
+    ] = Thaw.ALL,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="End a stage after N epochs without a better mean IoU on the validation data.",
+        ),
+    ] = None,
     learning_rate: Annotated[
         tuple[float, float],
         typer.Option(metavar="FROZEN THAWED", help="Highest learning rate of both stages."),
@@ -127,9 +150,8 @@ def train(
     )
     with quiet_import():
         from petseg.comparison import score_table
-        from petseg.experiment import Settings, find_result, run
+        from petseg.experiment import Settings
         from petseg.models import MODELS
-        from petseg_cli.training_display import TrainingDisplay
     if model not in MODELS:
         raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
     if weights == "pets":
@@ -149,6 +171,8 @@ def train(
         batch_size=batch_size,
         frozen_epochs=frozen_epochs,
         epochs=epochs,
+        thaw=thaw.value,
+        patience=patience,
         learning_rate=learning_rate,
         loss=loss.value,
         class_weights=class_weights,
@@ -156,27 +180,49 @@ def train(
         augment=augment.value,
         seed=seed,
     )
-    result = find_result(settings, out)
-    if result is None:
-        _check(settings, class_names_of(source), out)
-        announce_download(source)
-        announce_layout(source)
-        assert settings.backbone is not None  # chosen by the settings
-        entry = BACKBONES[settings.backbone]
-        if settings.weights == "imagenet" and not entry.ships:
-            megabytes = 4 * entry.parameters / 1e6
-            warn(
-                f"ImageNet weights of {settings.backbone} ({megabytes:.0f} MB) are downloaded to "
-                "~/.keras/models unless they are there."
-            )
-        with TrainingDisplay(settings, out, Console(stderr=True)) as display:
-            result = run(settings, out, data_dir=data_dir, callbacks=[display], verbose=0)
-        message = f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
-    else:
-        message = f"{out} holds this run, finished. Nothing was trained."
+    result, message = train_with(settings, source, out)
     scores = {"validation": result.validation, "test": result.test}
     Console().print(score_table(scores))
     typer.echo(message)
+
+
+def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["Result", str]:
+    """Runs an experiment, or what is left of it, with a display on the terminal.
+
+    Args:
+        settings: The settings.
+        source: The data.
+        out: Folder for the results.
+
+    Returns:
+        The result, and a sentence that says what was done.
+
+    Raises:
+        typer.BadParameter: If the weights do not exist or do not fit, or `out` is a file.
+        ValueError: If the class weights do not fit the classes, or `out` holds another run.
+    """
+    from rich.console import Console
+
+    from petseg.experiment import find_result, run
+    from petseg_cli.training_display import TrainingDisplay
+
+    result = find_result(settings, out)
+    if result is not None:
+        return result, f"{out} holds this run, finished. Nothing was trained."
+    _check(settings, class_names_of(source), out)
+    announce_download(source)
+    announce_layout(source)
+    assert settings.backbone is not None  # chosen by the settings
+    entry = BACKBONES[settings.backbone]
+    if settings.weights == "imagenet" and not entry.ships:
+        megabytes = 4 * entry.parameters / 1e6
+        warn(
+            f"ImageNet weights of {settings.backbone} ({megabytes:.0f} MB) are downloaded to "
+            "~/.keras/models unless they are there."
+        )
+    with TrainingDisplay(settings, out, Console(stderr=True)) as display:
+        result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)
+    return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
 
 
 def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:

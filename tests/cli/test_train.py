@@ -14,9 +14,10 @@ from rich.console import Console
 
 from petseg import experiment, model_info
 from petseg.experiment import Result, Settings
+from petseg.training import THAW_STAGES
 from petseg_cli import main
 from petseg_cli.options import parse_ignore_class, parse_size
-from petseg_cli.train import Augment, Loss, Optimizer, train
+from petseg_cli.train import Augment, Loss, Optimizer, Thaw, train
 from petseg_cli.training_display import TrainingDisplay
 
 TRAIN = (
@@ -77,6 +78,7 @@ def test_names_are_those_of_the_experiment():
     assert tuple(map(str, Loss)) == experiment.LOSSES
     assert tuple(map(str, Optimizer)) == tuple(experiment.OPTIMIZERS)
     assert tuple(map(str, Augment)) == experiment.AUGMENT
+    assert tuple(map(str, Thaw)) == THAW_STAGES
 
 
 def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):
@@ -101,6 +103,37 @@ def test_the_weights_of_a_run_start_a_model_of_other_classes(cli, run_dir, tmp_p
     assert (settings.weights, settings.backbone) == (str(run_dir), "mobilenetv3small")
     info = model_info(out_dir / "model.keras")
     assert (info.weights, info.class_names) == ("fcn32/model.keras", ("pet", "background"))
+
+
+def test_a_run_is_reproduced(cli, run_dir, tmp_path):
+    """The folder of a run is all that is needed; the same seed gives the same scores."""
+    again = tmp_path / "again"
+    code, out, err = cli("reproduce", run_dir, "--out", again)
+    assert code == 0
+    assert Result.load(again).settings == Result.load(run_dir).settings
+    assert "test, again" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Largest difference of mean IoU: 0.00" in out
+    assert "Other versions" not in out
+    code, out, err = cli("reproduce", run_dir, "--out", run_dir)
+    assert (code, out) == (2, "")
+    assert "another folder" in err
+    code, _, err = cli("reproduce", tmp_path, "--out", again)
+    assert code == 1
+    assert "is not complete" in err
+
+
+def test_patience_ends_a_stage_and_thaw_names_its_first_layers(cli, tmp_path):
+    """With a learning rate of nearly zero, no epoch is better than the first."""
+    options = "--epochs 6 --patience 2 --thaw stage4 --learning-rate 1e-9 1e-9".split()
+    out_dir = tmp_path / "run"
+    code, _, _ = cli(*TRAIN[:-2], *options, "--out", out_dir)
+    assert code == 0
+    result = Result.load(out_dir)
+    assert (result.settings.patience, result.settings.thaw) == (2, "stage4")
+    rows = (out_dir / "history.csv").read_text().splitlines()[1:]
+    assert len(rows) < 7
+    assert cli(*TRAIN, "--patience", 0, "--out", out_dir)[0] == 2
 
 
 def test_train_refuses_the_folder_of_another_run(cli, run_dir):

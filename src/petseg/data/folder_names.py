@@ -104,9 +104,9 @@ def find_folders(root: Path, images: str, masks: str) -> Folders:
         known = [layout for layout in SHARED_LAYOUTS if _fits(root, *layout, needs_masks=True)]
     if not known:
         raise FileNotFoundError(
-            f"{root / IMAGES} is missing. `root` must hold images/ and masks/, or train/, val/ and "
-            "test/ with both in each, or images/ and annotations/ of the official archives. Pass "
-            f"other names as `images` and `masks`. {_received(root)}"
+            f"{_missing(root, images, masks)} is missing. `root` must hold images/ and masks/, or "
+            "train/, val/ and test/ with both in each, or images/ and annotations/ of the official "
+            f"archives. Pass other names as `images` and `masks`. {_received(root)}"
         )
     return _folders(root, *known[0])
 
