@@ -140,7 +140,9 @@ def folders(folder: Path, count: int, rounds: int) -> dict[str, dict[str, float]
         return float(done.stdout)
 
     base = f"{count} photos, the runtime alone"
-    options = {"masks": ("--no-overlay",), "masks and overlays": ()}
+    # The runtime alone sees each photo once.
+    once = ("--scales", "1")
+    options = {"masks": ("--no-overlay", *once), "masks and overlays": once}
     turns: dict[str, Callable[[], float]] = {base: alone} | {
         f"{count} photos, {name}": functools.partial(command, f"{count} photos, {name}", *given)
         for name, given in options.items()
