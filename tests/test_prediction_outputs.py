@@ -272,6 +272,14 @@ def test_what_moves_with_the_camera_stays():
     assert (found[-1][24:36, 34:50, 1] < 0.2).all()
 
 
+def test_frames_in_tiles_are_masks_where_probabilities_are_wanted():
+    options = {"tile": 32, "output": "probabilities"}
+    predicts = Predictor(dark_is_background, PETS, (None, None), **options)
+    (mask,) = predicts.frames([bright_square(30)])
+    assert mask.shape == (64, 64)
+    assert mask.dtype == np.uint8
+
+
 def test_frames_of_another_size_in_between():
     frames = [bright_square(30), np.zeros((40, 50, 3), np.uint8), bright_square(30)]
     info = PETS.replace(image_size=None)

@@ -273,7 +273,8 @@ class Predictor:
             The mask of each frame.
         """
         if self.tile is not None or self.info.argmax:
-            yield from self.masks(images)
+            for _, mask in self._each(map(self._waiting, images), self._mask):
+                yield mask
             return
         smoothing = Smoothing(kept)
         for item, (seen, output) in self._each(map(self._waiting, images), _seen_and_output):
@@ -362,8 +363,8 @@ class Predictor:
 
     def _is_small(self, output: np.ndarray) -> bool:
         """Returns whether so little of an image is foreground that a closer look pays."""
-        foreground = output.argmax(axis=-1) != self.info.background
-        return bool(foreground.mean() < self.info.closer_look_below)
+        mask = to_mask(output, output.shape[:2], self.mask_dtype)
+        return bool((mask != self.info.background).mean() < self.info.closer_look_below)
 
     def _seen_by(
         self, model: Model, items: list["_Waiting"], looks: list[tuple[int, int]]
