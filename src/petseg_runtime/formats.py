@@ -145,7 +145,7 @@ def open_onnx(
         _size(given.shape),
         _num_classes(result.shape),
         session.get_modelmeta().custom_metadata_map.get(RECORD_KEY),
-        one_core=lambda: open_onnx(path, threads=1).run,
+        one_core=lambda: open_onnx(path, weights, threads=1).run,
     )
 
 

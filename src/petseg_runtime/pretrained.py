@@ -7,7 +7,6 @@ Keras, so that Keras and ONNX Runtime read the same file.
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +112,12 @@ def read_arrays(name: str, folder: Path = FOLDER) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
-def open_pretrained(name: str, folder: Path = FOLDER, threads: int | None = None) -> Artifact:
+def open_pretrained(name: str, folder: Path = FOLDER) -> Artifact:
     """Opens a pretrained model in ONNX Runtime.
 
     Args:
         name: A name of `pretrained_models`.
         folder: Folder of the models. By default the one in the package.
-        threads: Number of threads for one call. By default one for each core.
 
     Returns:
         The opened model.
@@ -129,5 +127,4 @@ def open_pretrained(name: str, folder: Path = FOLDER, threads: int | None = None
     """
     arrays = read_arrays(name, folder)
     weights = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
-    opened = open_onnx(folder / f"{name}.onnx", weights, threads)
-    return replace(opened, one_core=lambda: open_pretrained(name, folder, threads=1).run)
+    return open_onnx(folder / f"{name}.onnx", weights)

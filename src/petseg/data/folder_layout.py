@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from petseg.data.folder_names import IMAGES, MASKS, SPLIT, SPLITS, Folders, find_folders
+from petseg.data.folder_names import IMAGES, MASKS, SPLIT, SPLITS, Folders, find_folders, has_images
 from petseg.data.label_scheme import (
     TRIMAPS,
     UNLABELLED,
@@ -278,7 +278,7 @@ def _not_read(root: Path, folders: Folders) -> dict[Path, str]:
         before, _, after = name.partition(SPLIT)
         folder = root / before / after.strip("/")
         # `images/{split}` are in `images`, where only files beside them are not read.
-        is_unread = _holds_images(folder) if after.startswith("/") else _has_images(folder)
+        is_unread = _holds_images(folder) if after.startswith("/") else has_images(folder)
         if (before or after.startswith("/")) and is_unread:
             splits = train if before else root / "train"
             unread[folder] = (
@@ -300,10 +300,6 @@ def _subfolders(folder: Path, folders: Folders) -> dict[Path, str]:
         and not is_image_name(path)
         and _holds_images(path)
     }
-
-
-def _has_images(folder: Path) -> bool:
-    return any(map(is_image_name, files_in(folder)))
 
 
 def _holds_images(folder: Path) -> bool:

@@ -133,7 +133,7 @@ def _fits(root: Path, images: str, masks: str, *, needs_masks: bool = False) -> 
         needs_masks: Whether there must be an image file directly in the folder of masks.
     """
     return any(
-        one.is_dir() and other.is_dir() and (not needs_masks or _has_images(other))
+        one.is_dir() and other.is_dir() and (not needs_masks or has_images(other))
         for one, other in _candidates(root, images, masks, "train")
     )
 
@@ -155,13 +155,13 @@ def _folders(root: Path, images: str, masks: str) -> Folders:
             found[split] = whole[0]
             continue
         for image_folder, mask_folder in pairs:
-            if image_folder.is_dir() and _has_images(image_folder) and split == "test":
+            if has_images(image_folder) and split == "test":
                 # Many published test sets come without masks.
                 notes.append(
                     f"{image_folder.relative_to(root)} is not read, because there is no "
                     f"{mask_folder.relative_to(root)}"
                 )
-            elif (image_folder.is_dir() and _has_images(image_folder)) or mask_folder.is_dir():
+            elif has_images(image_folder) or mask_folder.is_dir():
                 missing = mask_folder if image_folder.is_dir() else image_folder
                 raise FileNotFoundError(
                     f"{missing} is missing. `root` must hold images and masks for {split}: "
@@ -187,8 +187,9 @@ def _candidates(root: Path, images: str, masks: str, split: str) -> list[tuple[P
     return unique
 
 
-def _has_images(folder: Path) -> bool:
-    return any(map(is_image_name, folder.iterdir()))
+def has_images(folder: Path) -> bool:
+    """Returns whether there are image files directly in a folder, which need not exist."""
+    return folder.is_dir() and any(map(is_image_name, folder.iterdir()))
 
 
 def _missing(root: Path, images: str, masks: str) -> Path:

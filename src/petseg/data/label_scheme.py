@@ -6,15 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from petseg.data.label_tables import Colour, LabelTable
+from petseg.data.label_tables import MAX_LABEL, Colour, LabelTable
 from petseg.data.oxford_pets import PET_CLASSES
 from petseg_runtime import validation
 
 # By convention the label of pixels that nobody labelled, for `ignore_class`.
 UNLABELLED = 255
 
-# Examples have 8 bits, labels in mask files up to 16.
-MAX_IGNORE_CLASS, MAX_LABEL = 255, 65535
+MAX_IGNORE_CLASS = 255  # examples have 8 bits
 
 # In an encoded mask: a label or colour that stands for nothing.
 UNKNOWN = -1

@@ -29,7 +29,7 @@ NAME_COLUMNS = ("name", "class_name", "classname", "label_name", "category", "cl
 LABEL_COLUMNS = ("label", "id", "index", "value", "label_id", "class_id", "pixel_value", "class")
 COLOUR_COLUMNS = (("r", "g", "b"), ("red", "green", "blue"))
 
-MAX_LABEL = 65535
+MAX_LABEL = 65535  # labels in mask files have up to 16 bits
 
 FILE_REMEDY = (
     "A CSV file has a header and the columns label and name, or name, r, g and b. A JSON file "
