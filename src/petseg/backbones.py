@@ -248,14 +248,10 @@ def build_encoder(
         ConnectionError: If the pretrained weights cannot be downloaded.
     """
     row = BACKBONES[backbone]
-    rgb = _build(row, weights, 3 if weights else channels)
-    features = [rgb.get_layer(tap).output for tap in row.taps[:stages]]
-    encoder = keras.Model(rgb.input, features, name="encoder")
+    encoder = _encoder(row, weights, stages, 3 if weights else channels)
     arrays = encoder.get_weights()
     if weights and channels != 3:
-        other = _build(row, None, channels)
-        features = [other.get_layer(tap).output for tap in row.taps[:stages]]
-        encoder = keras.Model(other.input, features, name="encoder")
+        encoder = _encoder(row, None, stages, channels)
         kernel = next(index for index, array in enumerate(arrays) if array.ndim == 4)
         arrays[kernel] = adapt_kernel(arrays[kernel], channels, is_reversed=row.reversed_channels)
     fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
@@ -286,14 +282,14 @@ def adapt_kernel(kernel: np.ndarray, channels: int, *, is_reversed: bool = False
     return adapted
 
 
-def _build(row: Backbone, weights: str | None, channels: int) -> keras.Model:
+def _encoder(row: Backbone, weights: str | None, stages: int, channels: int) -> keras.Model:
     with warnings.catch_warnings():
         # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size,
         # and that images usually have 1 or 3 channels. Both are what we want.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
         try:
-            return row.build(
+            classifier = row.build(
                 include_top=False,
                 weights=weights,
                 input_shape=(None, None, channels),
@@ -307,6 +303,8 @@ def _build(row: Backbone, weights: str | None, channels: int) -> keras.Model:
                 "connection, use `backbone='efficientnetlite0'`, whose weights come with petseg, "
                 "or pass `weights=None` or the path of a weights file."
             ) from error
+    features = [classifier.get_layer(tap).output for tap in row.taps[:stages]]
+    return keras.Model(classifier.input, features, name="encoder")
 
 
 def _with_fused_normalization(layer: keras.Layer) -> keras.Layer:

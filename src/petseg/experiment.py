@@ -23,7 +23,7 @@ from petseg.data.augmentation import AUGMENTATIONS
 from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import UNLABELLED
 from petseg.data.label_tables import Labels, LabelTable, checked_labels
-from petseg.data.source import DataSource
+from petseg.data.source import FOLDER_SETTINGS, DataSource
 from petseg.environment import environment
 from petseg.evaluation import evaluate
 from petseg.losses import CrossEntropyDice
@@ -61,8 +61,6 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
 CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
 NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
-# How a folder is read, with the defaults.
-FOLDER_SETTINGS = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
 # Settings that records leave out where they have these values: earlier records lack them.
 LEFT_OUT = {**FOLDER_SETTINGS, "thaw": "all", "patience": None}
 SECTION = "experiment"  # of the settings in run.json

@@ -90,11 +90,8 @@ def data(
 
     from rich.console import Console
 
-    from petseg.data import describe
-
     splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=False)
-    summaries = describe(source.examples(), splits.class_names, splits.ignore_class)
-    Console().print(_table(summaries))
+    Console().print(_table(source.describe()))
     if sheet is not None:
         from petseg.mask_grid import sample_grid
 

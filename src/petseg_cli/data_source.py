@@ -93,18 +93,6 @@ def announce_download(source: "DataSource") -> None:
         warn(f"Downloading Oxford-IIIT Pet ({DOWNLOAD}) to {folder}")
 
 
-def class_names_of(source: "DataSource") -> tuple[str, ...]:
-    """Returns the class names of a source without reading its images.
-
-    Args:
-        source: The source.
-
-    Returns:
-        The names.
-    """
-    return source.class_names
-
-
 def check_classes(source: "DataSource", info: "ModelInfo", model: str) -> None:
     """Refuses a dataset with other classes than those of a model.
 
@@ -119,7 +107,7 @@ def check_classes(source: "DataSource", info: "ModelInfo", model: str) -> None:
     """
     from petseg.data.oxford_pets import BINARY_CLASSES
 
-    known, names = info.class_names, class_names_of(source)
+    known, names = info.class_names, source.class_names
     are_numbers = known == tuple(map(str, range(len(known))))
     if names == known or (are_numbers and len(names) == len(known)):
         return

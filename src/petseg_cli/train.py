@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from petseg_cli.catalogue import BACKBONES, pretrained_models
-from petseg_cli.data_source import announce_download, announce_layout, class_names_of, data_source
+from petseg_cli.data_source import announce_download, announce_layout, data_source
 from petseg_cli.options import (
     BatchSize,
     Binary,
@@ -209,7 +209,7 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
     result = find_result(settings, out)
     if result is not None:
         return result, f"{out} holds this run, finished. Nothing was trained."
-    _check(settings, class_names_of(source), out)
+    _check(settings, source.class_names, out)
     announce_download(source)
     announce_layout(source)
     assert settings.backbone is not None  # chosen by the settings

@@ -9,7 +9,7 @@ from PIL import Image
 
 import petseg
 from petseg.data.source import DataSource
-from petseg_cli.data_source import announce_download, class_names_of, data_source
+from petseg_cli.data_source import announce_download, data_source
 
 CLASSES = "pet, background, border"
 
@@ -252,11 +252,11 @@ def test_binary_is_refused_with_classes(cli, tmp_path):
 
 
 def test_class_names_are_known_before_anything_is_read(tmp_path):
-    assert class_names_of(data_source("pets")) == petseg.PET_CLASSES
-    assert class_names_of(data_source("synthetic", binary=True)) == ("pet", "background")
-    assert class_names_of(data_source(str(tmp_path), classes=("a", "b"))) == ("a", "b")
+    assert data_source("pets").class_names == petseg.PET_CLASSES
+    assert data_source("synthetic", binary=True).class_names == ("pet", "background")
+    assert data_source(str(tmp_path), classes=("a", "b")).class_names == ("a", "b")
     (tmp_path / "annotations" / "trimaps").mkdir(parents=True)
-    assert class_names_of(data_source(str(tmp_path))) == petseg.PET_CLASSES
+    assert data_source(str(tmp_path)).class_names == petseg.PET_CLASSES
 
 
 def test_a_download_is_announced_with_its_size_and_place(capsys, tmp_path):

@@ -188,7 +188,14 @@ def _candidates(root: Path, images: str, masks: str, split: str) -> list[tuple[P
 
 
 def has_images(folder: Path) -> bool:
-    """Returns whether there are image files directly in a folder, which need not exist."""
+    """Tells whether image files are directly in a folder.
+
+    Args:
+        folder: The folder, which need not exist.
+
+    Returns:
+        Whether there are some.
+    """
     return folder.is_dir() and any(map(is_image_name, folder.iterdir()))
 
 

@@ -62,6 +62,18 @@ def checked_labels(labels: Any) -> LabelTable | str:
     return _table(pairs, "`labels`")
 
 
+def label_files(root: Path) -> list[Path]:
+    """Lists the files in a dataset folder that say what the labels mean.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        The files, see `LABEL_FILES`.
+    """
+    return [root / name for name in LABEL_FILES if (root / name).is_file()]
+
+
 def find_label_file(root: Path) -> Path | None:
     """Finds the file in a dataset folder that says what the labels mean.
 
@@ -74,7 +86,7 @@ def find_label_file(root: Path) -> Path | None:
     Raises:
         ValueError: If there are several.
     """
-    found = [root / name for name in LABEL_FILES if (root / name).is_file()]
+    found = label_files(root)
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ValueError(

@@ -31,6 +31,9 @@ from petseg_runtime.validation import boolean, did_you_mean
 
 NAMES = ("pets", "synthetic")
 
+# The fields that say how a folder is read, with their defaults.
+FOLDER_SETTINGS = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
+
 # The synthetic pets of a `DataSource` are always the same.
 SYNTHETIC_EXAMPLES = 96
 SYNTHETIC_SEED = 0
@@ -113,8 +116,7 @@ class DataSource:
                 f'`classes` must be None with the data "{self.name}": its classes are '
                 f"{', '.join(PET_CLASSES)}. Received: {self.classes!r}."
             )
-        defaults = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
-        for name, default in defaults.items():
+        for name, default in FOLDER_SETTINGS.items():
             if getattr(self, name) != default:
                 raise ValueError(
                     f'`{name}` must be {default!r} with the data "{self.name}": it is for a '
@@ -170,7 +172,8 @@ class DataSource:
             augment: How training images and masks are changed at random. "light" or True crops,
                 flips and jitters colour. "strong" also makes scenes with small, several and partly
                 hidden objects. False changes nothing. A `petseg.data.Augmentation` sets each
-                strength.
+                strength. A function or preprocessing layers of Keras change images and masks, see
+                `petseg.load_folder`.
             seed: Seed of the order of the training examples and of their augmentation, 0 or more.
                 The synthetic pets are the same with every seed.
 
@@ -260,12 +263,7 @@ class DataSource:
 
     def _folder_arguments(self) -> dict[str, Any]:
         """The arguments of `load_folder` that say how the folder is read."""
-        return {
-            "images": self.images,
-            "masks": self.masks,
-            "ignore_class": self.ignore_class,
-            "labels": self.labels,
-        }
+        return {name: getattr(self, name) for name in FOLDER_SETTINGS}
 
     def _folder(self) -> Path:
         folder = Path(self.name).expanduser()

@@ -17,7 +17,7 @@ from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_checks import LabelFault, label_faults
 from petseg.data.label_counts import LabelCounts, add_counts, count_labels
 from petseg.data.label_scheme import TRIMAPS, UNLABELLED, LabelScheme
-from petseg.data.label_tables import LABEL_FILES, Labels
+from petseg.data.label_tables import Labels, label_files
 from petseg.data.masks import COLOUR_REMEDY, MaskFault, mask_faults, read_labels
 from petseg.data.oxford_pets import decode, prepared_builder, read_records
 from petseg_runtime.image_io import read_image
@@ -173,7 +173,7 @@ def _check_pair(
 
 def _with_table(problems: list[Problem], root: Path, scheme: LabelScheme) -> list[Problem]:
     """Names the table that is beside masks of colours, where class names were given instead."""
-    paths = [root / name for name in LABEL_FILES if (root / name).is_file()]
+    paths = label_files(root)
     if scheme.first_label is None or not paths:
         return problems
     remedy = f"Pass `labels={paths[0]}`, or leave `class_names` out, so that this file is read."
