@@ -31,7 +31,7 @@ def write_overlaid(
 ) -> None:
     """Writes an MP4 (H.264 and AAC) of a video with the mask of each frame laid over it.
 
-    Masks are averaged over frames, so that they do not flicker. Frames keep their times, and the
+    Masks are averaged over frames, so that they flicker less. Frames keep their times, and the
     first sound track is kept.
 
     Args:

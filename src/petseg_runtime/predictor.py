@@ -261,7 +261,7 @@ class Predictor:
     def frames(self, images: Iterable[np.ndarray], kept: float = KEPT) -> Iterator[np.ndarray]:
         """Predicts the frames of a video.
 
-        Probabilities are averaged over the frames before, so that masks do not flicker; see
+        Probabilities are averaged over the frames before, so that masks flicker less; see
         `Smoothing`. Frames in tiles, and classes of a model that was exported with `argmax`, are
         not averaged.
 

@@ -1,4 +1,4 @@
-"""Probabilities averaged over the frames of a video, so that masks do not flicker."""
+"""Probabilities averaged over the frames of a video, so that masks flicker less."""
 
 import numpy as np
 from PIL import Image, ImageFilter
