@@ -13,7 +13,16 @@ from petseg_cli.catalogue import ARCHITECTURES, BACKBONES, pretrained_models
 from petseg_runtime.pretrained import FOLDER, read_card
 
 CALL = "from petseg_cli import main; main()"
-COMMANDS = ("models", "data", "data convert", "train", "evaluate", "predict", "export")
+COMMANDS = (
+    "models",
+    "data",
+    "data convert",
+    "train",
+    "reproduce",
+    "evaluate",
+    "predict",
+    "export",
+)
 LARGE = {"keras", "matplotlib", "petseg", "tensorflow", "tensorflow_datasets"}
 
 
