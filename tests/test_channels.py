@@ -53,7 +53,7 @@ def test_imagenet_features_of_equal_channels_are_those_of_grey_rgb(channels):
     features = []
     for count in (3, channels):
         images = np.repeat(grey, count, axis=-1)
-        encoder = build_encoder("efficientnetlite0", "imagenet", channels=count)
+        encoder = build_encoder(BACKBONES["efficientnetlite0"], "imagenet", channels=count)
         features.append(encoder(BACKBONES["efficientnetlite0"].preprocess(images))[-1])
     np.testing.assert_allclose(*features, rtol=1e-3, atol=1e-3)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import petseg
-from petseg.backbones import encode
+from petseg.backbones import BACKBONES, encode
 from petseg.model_records import update_info
 from petseg.models.layers import classify, upsample_like
 
@@ -92,7 +92,7 @@ def test_changed_record_is_saved(model, info, tmp_path):
 def save_as_version_0_1_0(path, model_name="unet"):
     """Saves a model as petseg 0.1.0 did: no record, and the names in the compiled metric alone."""
     images = keras.Input((None, None, 3), name="images")
-    features = encode(images, "mobilenetv3small", None)
+    features = encode(images, BACKBONES["mobilenetv3small"], None)
     logits = classify(features[-1], 3)
     outputs = upsample_like(logits, images, dtype="float32", name="resized_logits")
     model = keras.Model(images, outputs, name=model_name)

@@ -25,7 +25,7 @@ PACKAGES = ("petseg", "petseg_cli", "petseg_runtime")
 # the packages petseg.data and petseg.models. Another package, such as petseg_runtime for petseg, is
 # one part. The test prints this table as it would be.
 IMPORTS = """
-petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.normalization petseg_runtime
+petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.feature_taps petseg.normalization
 petseg.boundary_f1: petseg_runtime
 petseg.calibration: petseg.evaluation petseg.model_records petseg_runtime
 petseg.calibration_bins:
@@ -41,19 +41,21 @@ petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
     petseg_runtime
-petseg.experiment: petseg.backbones petseg.calibration petseg.checkpoint petseg.class_balance
-    petseg.complexity petseg.data petseg.environment petseg.evaluation petseg.losses
+petseg.experiment: petseg.calibration petseg.checkpoint petseg.class_balance petseg.complexity
+    petseg.data petseg.environment petseg.evaluation petseg.losses
     petseg.mask_grid petseg.metrics petseg.models petseg.plots petseg.prediction petseg.run_state
     petseg.scores petseg.training petseg_runtime
 petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
+petseg.feature_taps:
 petseg.label_shapes:
 petseg.losses: petseg.label_shapes petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.metrics: petseg.label_shapes petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
-petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.pretrained
-    petseg.weight_files petseg.weight_transfer petseg_runtime
+petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.own_backbone
+    petseg.pretrained petseg.weight_files petseg.weight_transfer petseg_runtime
 petseg.normalization:
+petseg.own_backbone: petseg.backbones petseg_runtime
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg_runtime
 petseg.pretrained: petseg.weight_transfer petseg_runtime

@@ -52,8 +52,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 def add_last_stage() -> None:
     """Adds the backbone `LAST_STAGE` to `petseg.BACKBONES`."""
     row = petseg.BACKBONES[BACKBONE]
+    assert row.taps is not None
     taps = (*row.taps[:3], row.taps[4], row.taps[4])
-    petseg.BACKBONES[LAST_STAGE] = dataclasses.replace(row, taps=taps)
+    petseg.BACKBONES[LAST_STAGE] = dataclasses.replace(row, name=LAST_STAGE, taps=taps)
 
 
 def variants(architectures: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:

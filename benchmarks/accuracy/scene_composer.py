@@ -94,7 +94,7 @@ class Composer:
         else:
             image = self._background(height, width)
             mask = np.full((height, width), BACKGROUND, np.uint8)
-            number = 1 if kind == "one" else self.rng.integers(2, MOST_ANIMALS + 1)
+            number = 1 if kind == "one" else int(self.rng.integers(2, MOST_ANIMALS + 1))
             high = min(AREA[1], MOST_COVERED / number)
             for _ in range(number):
                 self._paste(image, mask, self.rng.uniform(AREA[0], high))

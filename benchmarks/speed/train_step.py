@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.common import seconds_of, take_turns
-from petseg.backbones import encode
+from petseg.backbones import BACKBONES, encode
 from petseg.models.arguments import image_input
 from petseg.models.assembly import assemble
 from petseg.models.layers import classify
@@ -30,12 +30,13 @@ def bare_encoder(backbone: str, output_stride: int = 32) -> keras.Model:
         A model that is compiled with the loss and metrics of the architectures.
     """
     images = image_input((None, None, 3))
-    features = encode(images, backbone, None, output_stride)
+    row = BACKBONES[backbone]
+    features = encode(images, row, None, output_stride)
     return assemble(
         images,
         classify(features[-1], 3),
         architecture="bare_encoder",
-        backbone=backbone,
+        backbone=row,
         weights=None,
         class_names=None,
         ignore_class=None,

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from petseg.backbones import BACKBONES
+from petseg.backbones import BACKBONES, Backbone
 from petseg.calibration import calibrate
 from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, synthetic_pets
 from petseg.evaluation import Evaluation, evaluate
@@ -30,6 +30,7 @@ __all__ = [
     "BACKBONES",
     "MODELS",
     "PET_CLASSES",
+    "Backbone",
     "CrossEntropyDice",
     "Evaluation",
     "MeanIoU",

@@ -1,11 +1,12 @@
 """The backbones: how each is built, and how its features are taken.
 
-A backbone is a row of `BACKBONES`. `encode` turns images into feature maps, finest first.
+A backbone is a row of `BACKBONES`, or one of the user's. `encode` turns images into feature maps,
+finest first.
 """
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,8 @@ from keras import applications, layers, ops
 
 from petseg.dilation import dilate
 from petseg.efficientnet_lite import efficientnet_lite
+from petseg.feature_taps import STRIDES, coarsest_stride, find_features, named_features
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
-from petseg_runtime import validation
 
 
 def _rescale(
@@ -68,30 +69,63 @@ def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
     return ops.flip(centred, axis=-1)
 
 
+def _unchanged(images: keras.KerasTensor) -> keras.KerasTensor:
+    return images
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """A row of `BACKBONES`.
+    """A network whose features a segmentation model is built on.
 
     Attributes:
-        build: Function that builds the network, with the arguments of those in
-            `keras.applications`.
-        preprocess: Maps images in [0, 255] to the input that the pretrained weights expect.
-        taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32.
+        name: Name in the model's record.
+        build: Keras model, or function that builds one with the arguments `include_top`, `weights`
+            and `input_shape`, as those of `keras.applications` do. A model is copied, with its
+            weights unless `weights=None`.
+        preprocess: Maps images in [0, 255] to the input of the network, by layers or operations of
+            Keras. By default the network takes images in [0, 255].
+        taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32. By
+            default, the last layer at each stride. A network without stride 2 gives the image,
+            averaged over 2 x 2 pixels.
         source: The paper.
         options: More arguments of `build`.
         reversed_channels: Whether `preprocess` turns round the order of the channels.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+        >>> network = keras.applications.DenseNet121(include_top=False, weights=None)
+        >>> model = petseg.unet(backbone=petseg.Backbone("densenet", network))
     """
 
-    build: Callable[..., keras.Model]
-    preprocess: Callable[[keras.KerasTensor], keras.KerasTensor]
-    taps: tuple[str, str, str, str, str]
-    source: str
-    options: dict[str, Any] = field(default_factory=dict)
+    name: str
+    build: Callable[..., keras.Model] | keras.Model
+    preprocess: Callable[[keras.KerasTensor], keras.KerasTensor] = _unchanged
+    taps: Sequence[str] | None = None
+    source: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
     reversed_channels: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"`name` must be a string. Received: {self.name!r}.")
+        for name, value in (("build", self.build), ("preprocess", self.preprocess)):
+            if not callable(value):
+                raise ValueError(f"`{name}` must be a function or a model. Received: {value!r}.")
+        taps = self.taps
+        if taps is None:
+            return
+        if isinstance(taps, str) or len(taps) != len(STRIDES):
+            raise ValueError(
+                "`taps` must be the names of five layers, whose outputs have strides 2, 4, 8, 16 "
+                f"and 32. Received: {taps!r}."
+            )
 
 
 def _efficientnet_lite(name: str) -> Backbone:
     return Backbone(
+        name,
         build=functools.partial(efficientnet_lite, name),
         preprocess=_to_lite_range,
         taps=(
@@ -107,6 +141,7 @@ def _efficientnet_lite(name: str) -> Backbone:
 
 BACKBONES: dict[str, Backbone] = {
     "mobilenet": Backbone(
+        "mobilenet",
         build=applications.MobileNet,
         preprocess=_to_unit_range,
         taps=(
@@ -119,6 +154,7 @@ BACKBONES: dict[str, Backbone] = {
         source="MobileNet (Howard et al., arXiv:1704.04861)",
     ),
     "mobilenetv2": Backbone(
+        "mobilenetv2",
         build=applications.MobileNetV2,
         preprocess=_to_unit_range,
         taps=(
@@ -131,6 +167,7 @@ BACKBONES: dict[str, Backbone] = {
         source="MobileNetV2 (Sandler et al., arXiv:1801.04381)",
     ),
     "mobilenetv3small": Backbone(
+        "mobilenetv3small",
         build=applications.MobileNetV3Small,
         preprocess=_to_unit_range,
         taps=(
@@ -144,6 +181,7 @@ BACKBONES: dict[str, Backbone] = {
         options={"include_preprocessing": False},
     ),
     "mobilenetv3large": Backbone(
+        "mobilenetv3large",
         build=applications.MobileNetV3Large,
         preprocess=_to_unit_range,
         taps=(
@@ -157,6 +195,7 @@ BACKBONES: dict[str, Backbone] = {
         options={"include_preprocessing": False},
     ),
     "vgg16": Backbone(
+        "vgg16",
         build=applications.VGG16,
         preprocess=_to_centred_bgr,
         taps=("block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"),
@@ -164,6 +203,7 @@ BACKBONES: dict[str, Backbone] = {
         reversed_channels=True,
     ),
     "resnet50": Backbone(
+        "resnet50",
         build=applications.ResNet50,
         preprocess=_to_centred_bgr,
         taps=(
@@ -177,6 +217,7 @@ BACKBONES: dict[str, Backbone] = {
         reversed_channels=True,
     ),
     "efficientnetv2b0": Backbone(
+        "efficientnetv2b0",
         build=applications.EfficientNetV2B0,
         preprocess=_to_imagenet_statistics,
         taps=(
@@ -196,7 +237,7 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def encode(
-    images: keras.KerasTensor, backbone: str, weights: str | None, output_stride: int = 32
+    images: keras.KerasTensor, backbone: Backbone, weights: str | None, output_stride: int = 32
 ) -> list[keras.KerasTensor]:
     """Applies a backbone to images.
 
@@ -204,7 +245,7 @@ def encode(
 
     Args:
         images: Images `(N, H, W, C)` in [0, 255], RGB or of another number of channels.
-        backbone: Key of `BACKBONES`.
+        backbone: A row of `BACKBONES`, or one of the user's.
         weights: "imagenet" for pretrained weights. Anything else leaves the weights random.
         output_stride: Stride of the coarsest features: 32, 16 or 8. With 16 the stage of stride
             32 is left out. With 8 the stage of stride 16 is dilated too.
@@ -214,10 +255,9 @@ def encode(
         4, 8, 16 and 32; with 16 the first four of them; with 8 four, at strides 2, 4, 8 and 8.
 
     Raises:
-        ValueError: If `backbone` is not a key of `BACKBONES`.
+        ValueError: If the backbone does not have such features, or does not take such images.
         ConnectionError: If the pretrained weights cannot be downloaded.
     """
-    validation.choice("backbone", backbone, BACKBONES)
     encoder = build_encoder(
         backbone,
         "imagenet" if weights == "imagenet" else None,
@@ -226,16 +266,27 @@ def encode(
     )
     if output_stride == 8:
         encoder = dilate(encoder, output_stride)
-    return encoder(BACKBONES[backbone].preprocess(images))
+        if not _is_known(backbone) and coarsest_stride(encoder) != output_stride:
+            raise ValueError(
+                f"`output_stride` must be 16 or more for the backbone {backbone.name!r}, because "
+                f"some of its layers cannot be dilated. Received: {output_stride}."
+            )
+    fixed, given = encoder.input_shape[1:3], images.shape[1:3]
+    if any(size is not None and size != wanted for size, wanted in zip(fixed, given, strict=True)):
+        raise ValueError(
+            f"`image_shape` must begin with {tuple(fixed)}, the only size that the model given as "
+            f"`backbone` takes. Received: {tuple(given)}."
+        )
+    return encoder(backbone.preprocess(images))
 
 
 def build_encoder(
-    backbone: str, weights: str | None, stages: int = 5, channels: int = 3
+    backbone: Backbone, weights: str | None, stages: int = 5, channels: int = 3
 ) -> keras.Model:
     """Builds the part of a backbone that computes features.
 
     Args:
-        backbone: Key of `BACKBONES`.
+        backbone: A row of `BACKBONES`, or one of the user's.
         weights: "imagenet" for pretrained weights, None for random ones.
         stages: How many of the five features to return.
         channels: Number of channels of the images. The pretrained kernels of the first convolution
@@ -245,17 +296,22 @@ def build_encoder(
         A model from preprocessed images to a list of the first `stages` features, finest first.
 
     Raises:
+        ValueError: If the backbone does not have such features, or does not take such images.
         ConnectionError: If the pretrained weights cannot be downloaded.
     """
-    row = BACKBONES[backbone]
-    encoder = _encoder(row, weights, stages, 3 if weights else channels)
+    is_model = isinstance(backbone.build, keras.Model)
+    adapts = weights is not None and channels != 3 and not is_model
+    encoder = _encoder(backbone, weights, stages, 3 if adapts else channels)
     arrays = encoder.get_weights()
-    if weights and channels != 3:
-        encoder = _encoder(row, None, stages, channels)
+    if adapts:
+        encoder = _encoder(backbone, None, stages, channels)
         kernel = next(index for index, array in enumerate(arrays) if array.ndim == 4)
-        arrays[kernel] = adapt_kernel(arrays[kernel], channels, is_reversed=row.reversed_channels)
+        arrays[kernel] = adapt_kernel(
+            arrays[kernel], channels, is_reversed=backbone.reversed_channels
+        )
     fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
-    fused.set_weights(arrays)
+    if weights is not None or not is_model:  # A clone has random weights.
+        fused.set_weights(arrays)
     return fused
 
 
@@ -282,18 +338,43 @@ def adapt_kernel(kernel: np.ndarray, channels: int, *, is_reversed: bool = False
     return adapted
 
 
-def _encoder(row: Backbone, weights: str | None, stages: int, channels: int) -> keras.Model:
+def _encoder(backbone: Backbone, weights: str | None, stages: int, channels: int) -> keras.Model:
+    network = _network(backbone, weights, channels)
+    if backbone.taps is None:
+        features = find_features(network, backbone.name)
+    else:
+        features = named_features(
+            network, backbone.taps, backbone.name, check=not _is_known(backbone)
+        )
+    return keras.Model(network.input, features[:stages], name="encoder")
+
+
+def _network(backbone: Backbone, weights: str | None, channels: int) -> keras.Model:
+    build = backbone.build
+    if isinstance(build, keras.Model):
+        shape = getattr(build, "input_shape", None)  # a subclassed model has none
+        if not isinstance(shape, tuple) or len(shape) != 4:
+            raise ValueError(
+                "`backbone` must be a functional model with one input of images (N, H, W, C). "
+                f"Received: {build.name!r} with inputs {shape}."
+            )
+        if shape[-1] != channels:
+            raise ValueError(
+                f"`image_shape` must have {shape[-1]} channels, as the model given as `backbone` "
+                f"takes them. Received: {channels} channels."
+            )
+        return build
     with warnings.catch_warnings():
         # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size,
         # and that images usually have 1 or 3 channels. Both are what we want.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
         try:
-            classifier = row.build(
+            return build(
                 include_top=False,
                 weights=weights,
                 input_shape=(None, None, channels),
-                **row.options,
+                **backbone.options,
             )
         except Exception as error:
             if "URL fetch failure" not in str(error):
@@ -303,8 +384,11 @@ def _encoder(row: Backbone, weights: str | None, stages: int, channels: int) -> 
                 "connection, use `backbone='efficientnetlite0'`, whose weights come with petseg, "
                 "or pass `weights=None` or the path of a weights file."
             ) from error
-    features = [classifier.get_layer(tap).output for tap in row.taps[:stages]]
-    return keras.Model(classifier.input, features, name="encoder")
+
+
+def _is_known(backbone: Backbone) -> bool:
+    """Whether it is a row of the table, whose strides the tests of petseg check."""
+    return BACKBONES.get(backbone.name) is backbone
 
 
 def _with_fused_normalization(layer: keras.Layer) -> keras.Layer:

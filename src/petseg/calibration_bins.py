@@ -28,4 +28,5 @@ class CalibrationBins:
     @property
     def error(self) -> float:
         """The expected calibration error, from 0 to 1. At least one pixel must be counted."""
-        return float(np.abs(self._confidence - self._right).sum() / self._pixels.sum())
+        gaps = np.abs(self._confidence - self._right)
+        return float(gaps.sum()) / int(self._pixels.sum())

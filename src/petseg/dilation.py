@@ -25,8 +25,8 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
         The copy, with the weights of `encoder`.
 
     Raises:
-        ValueError: If a max-pooling layer would need a dilation rate. Only its stride can be
-            removed.
+        ValueError: If a pooling layer would need a dilation rate, or has windows that overlap. Only
+            the stride of other pooling can be removed.
     """
     strides = {encoder.input._keras_history.operation.name: 1}
     configs: dict[str, dict[str, Any]] = {}
@@ -37,9 +37,9 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
         strides[layer.name] = stride * _own_stride(layer)
         if strides[layer.name] <= output_stride:
             continue
-        if isinstance(layer, layers.MaxPooling2D):
+        if isinstance(layer, (layers.MaxPooling2D, layers.AveragePooling2D)):
             configs[layer.name] = _pooling_without_stride(layer, stride, output_stride)
-        elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+        elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)):
             rate = stride // output_stride
             configs[layer.name] = {"strides": 1, "dilation_rate": rate}
             if _own_stride(layer) > 1 and layer.kernel_size[0] > 1:
@@ -67,9 +67,11 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
 
 
 def _pooling_without_stride(layer: Any, stride: int, output_stride: int) -> dict[str, Any]:
-    if stride > output_stride:
+    has_overlap = layer.pool_size[0] > _own_stride(layer)
+    if layer.pool_size[0] > 1 and (stride > output_stride or has_overlap):
+        least = stride * _own_stride(layer) if has_overlap else stride
         raise ValueError(
-            f"`output_stride` must be at least {stride} for this encoder, because its pooling "
+            f"`output_stride` must be at least {least} for this encoder, because its pooling "
             f"layer {layer.name} cannot be dilated. Received: {output_stride}."
         )
     return {"strides": 1, "padding": "same"}

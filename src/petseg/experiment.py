@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import keras
 
-from petseg.backbones import BACKBONES
 from petseg.calibration import calibrate
 from petseg.checkpoint import Run, without_optimizer
 from petseg.class_balance import balanced_weights, checked_class_weights
@@ -74,7 +73,8 @@ class Settings:
 
     Attributes:
         architecture: A key of `petseg.MODELS`.
-        backbone: A key of `petseg.BACKBONES`. None becomes the default of the architecture.
+        backbone: A key of `petseg.BACKBONES`, or the name of a function of `keras.applications`.
+            None becomes the default of the architecture.
         weights: "imagenet" (encoder only), "pets" (whole model), None (random), a weights file, or
             the folder of a run.
         data: "pets", "synthetic", or a folder of images and masks.
@@ -135,11 +135,7 @@ class Settings:
         check = validation
         checked: dict[str, Any] = {
             "architecture": check.choice("architecture", self.architecture, MODELS),
-            "backbone": check.choice(
-                "backbone",
-                resolve_backbone(self.backbone, self.architecture, self.weights),
-                BACKBONES,
-            ),
+            "backbone": resolve_backbone(self.backbone, self.architecture, self.weights).name,
             "weights": None if self.weights is None else os.fspath(self.weights),
             "binary": check.boolean("binary", self.binary),
             "images": os.fspath(self.images),

@@ -358,15 +358,16 @@ def thaw_encoder(encoder: keras.Model, thaw: str = "all", train_batch_norm: bool
             stride 2 ** n.
         train_batch_norm: Whether batch normalization is trained too.
     """
-    names = [layer.name for layer in encoder.layers]
-    first = 0
+    frozen: list[keras.Operation] = []
     if thaw != "all":
-        tap = encoder.outputs[int(thaw.removeprefix("stage")) - 2]
-        first = names.index(tap._keras_history.operation.name) + 1
+        features = encoder.outputs[int(thaw.removeprefix("stage")) - 2]
+        frozen = keras.Model(encoder.input, features).operations
     encoder.trainable = True
-    for index, layer in enumerate(encoder.layers):
-        is_frozen_norm = isinstance(layer, layers.BatchNormalization) and not train_batch_norm
-        layer.trainable = index >= first and not is_frozen_norm
+    for layer in encoder.layers:
+        layer.trainable = layer not in frozen
+        for part in layer._flatten_layers():  # The layer itself, and those inside it.
+            if isinstance(part, layers.BatchNormalization) and not train_batch_norm:
+                part.trainable = False
 
 
 def _weighted(batches: tf.data.Dataset, class_weights: tuple[float, ...]) -> tf.data.Dataset:

@@ -71,7 +71,10 @@ def train(
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
     backbone: Annotated[
         str | None,
-        typer.Option(help="A backbone. Default: that of the weights, or efficientnetlite0."),
+        typer.Option(
+            help="A backbone, or the name of a model of keras.applications. Default: that of the "
+            "weights, or efficientnetlite0."
+        ),
     ] = None,
     weights: Annotated[
         str,
@@ -213,12 +216,12 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
     announce_download(source)
     announce_layout(source)
     assert settings.backbone is not None  # chosen by the settings
-    entry = BACKBONES[settings.backbone]
-    if settings.weights == "imagenet" and not entry.ships:
-        megabytes = 4 * entry.parameters / 1e6
+    entry = BACKBONES.get(settings.backbone)
+    if settings.weights == "imagenet" and not (entry and entry.ships):
+        size = f" ({4 * entry.parameters / 1e6:.0f} MB)" if entry else ""
         warn(
-            f"ImageNet weights of {settings.backbone} ({megabytes:.0f} MB) are downloaded to "
-            "~/.keras/models unless they are there."
+            f"ImageNet weights of {settings.backbone}{size} are downloaded to ~/.keras/models "
+            "unless they are there."
         )
     with TrainingDisplay(settings, out, Console(stderr=True)) as display:
         result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)

@@ -28,7 +28,8 @@ class ModelInfo:
         image_size: (height, width) in pixels of the images the model was trained on, or None where
             that is unknown.
         architecture: Key of `petseg.MODELS`, or None where that is unknown.
-        backbone: Key of `petseg.BACKBONES`, or None where that is unknown.
+        backbone: Key of `petseg.BACKBONES`, name of another backbone, or None where that is
+            unknown.
         arguments: Arguments that only this architecture has, read-only.
         input_range: Smallest and greatest value of an input pixel.
         weights: What the model was initialized with: "imagenet" (the encoder alone), "pets", the

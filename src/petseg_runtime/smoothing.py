@@ -68,7 +68,7 @@ def translation(old: np.ndarray, new: np.ndarray) -> tuple[int, int]:
     product = second * first.conj()
     product /= np.maximum(np.abs(product), 1e-9)
     found = np.fft.irfft2(product, old.shape)
-    peak = np.unravel_index(found.argmax(), found.shape)
+    peak = np.unravel_index(int(np.argmax(found)), found.shape)
     down, right = (
         int(at) - side if at > side // 2 else int(at)
         for at, side in zip(peak, found.shape, strict=True)

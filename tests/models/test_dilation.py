@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from petseg.backbones import build_encoder
+from petseg.backbones import BACKBONES, build_encoder
 from petseg.dilation import dilate
 from petseg.efficientnet_lite import VARIANTS
 
@@ -18,7 +18,7 @@ def random_images():
 
 def normalized_encoder(backbone):
     """A random encoder whose normalization statistics fit, so that features do not vanish."""
-    encoder = build_encoder(backbone, None)
+    encoder = build_encoder(BACKBONES[backbone], None)
     for layer in encoder.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.0
@@ -56,13 +56,13 @@ def test_dilated_convolution_by_hand():
 
 @pytest.mark.parametrize("backbone", ["mobilenetv3small", "mobilenetv3large", "efficientnetv2b0"])
 def test_dilated_sizes_with_squeeze_and_excitation(backbone):
-    encoder = build_encoder(backbone, None)
+    encoder = build_encoder(BACKBONES[backbone], None)
     features = dilate(encoder, 8)(np.zeros((1, 96, 128, 3), "float32"))
     assert [feature.shape[1:3] for feature in features[2:]] == [(12, 16)] * 3
 
 
 def test_pooling_without_its_stride_takes_the_same_maxima():
-    encoder = build_encoder("vgg16", None, stages=4)
+    encoder = build_encoder(BACKBONES["vgg16"], None, stages=4)
     strided, dilated = encoder(random_images())[-1], dilate(encoder, 8)(random_images())[-1]
     fine, coarse = np.array(dilated)[:, ::2, ::2], np.array(strided)
     # At the lower and right border, one has padding where the other has features.
@@ -71,13 +71,32 @@ def test_pooling_without_its_stride_takes_the_same_maxima():
     np.testing.assert_allclose(fine[inside], coarse[inside], atol=1e-4 * coarse.max())
 
 
+def test_average_pooling_without_its_stride_takes_the_same_means():
+    images = keras.Input((None, None, 3))
+    x = layers.SeparableConv2D(4, 3, padding="same")(layers.AveragePooling2D(2)(images))
+    encoder = keras.Model(images, layers.SeparableConv2D(4, 3, 2, padding="same")(x))
+    coarse = np.array(encoder(random_images()))
+    fine = np.array(dilate(encoder, 1)(random_images()))[:, ::4, ::4]
+    inside = (slice(None), slice(1, -1), slice(1, -1))
+    assert coarse.std() > 0
+    np.testing.assert_allclose(fine[inside], coarse[inside], atol=1e-5)
+
+
+def test_pooling_with_windows_that_overlap_is_refused():
+    images = keras.Input((None, None, 3))
+    encoder = keras.Model(images, layers.MaxPooling2D(3, 2, padding="same", name="pool")(images))
+    message = "`output_stride` must be at least 2 .* pool cannot be dilated. Received: 1"
+    with pytest.raises(ValueError, match=message):
+        dilate(encoder, 1)
+
+
 def test_pooling_that_would_need_dilation_is_refused():
     message = "`output_stride` must be at least 16 .* block5_pool cannot be dilated. Received: 8"
     with pytest.raises(ValueError, match=message):
-        dilate(build_encoder("vgg16", None), 8)
+        dilate(build_encoder(BACKBONES["vgg16"], None), 8)
 
 
 def test_dilation_keeps_the_weights():
-    encoder = build_encoder("mobilenetv2", None)
+    encoder = build_encoder(BACKBONES["mobilenetv2"], None)
     for ours, theirs in zip(dilate(encoder, 8).get_weights(), encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

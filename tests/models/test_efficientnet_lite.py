@@ -44,7 +44,7 @@ def digest(path):
 @pytest.mark.backend
 def test_features_with_imagenet_weights_are_those_that_were_recorded():
     images = BACKBONES["efficientnetlite0"].preprocess(fixed_image())
-    features = build_encoder("efficientnetlite0", "imagenet")(images)
+    features = build_encoder(BACKBONES["efficientnetlite0"], "imagenet")(images)
     for feature, (mean, deviation) in zip(features, STATISTICS, strict=True):
         values = keras.ops.convert_to_numpy(feature)
         assert values.mean() == pytest.approx(mean, abs=1e-3)

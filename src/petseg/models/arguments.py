@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from petseg.backbones import BACKBONES, Backbone
+from petseg.own_backbone import find_backbone
 from petseg.pretrained import PETS, find_pretrained
 from petseg.weight_files import find_weights, saved_record
 from petseg_runtime import validation
@@ -37,11 +39,11 @@ def image_input(image_shape: Any) -> keras.KerasTensor:
     return keras.Input((height, width, int(shape[2])), name="images")
 
 
-def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> str:
+def resolve_backbone(backbone: Any, architecture: str, weights: Any) -> Backbone:
     """Returns the backbone that an architecture is built on.
 
     Args:
-        backbone: What was received: a key of `petseg.BACKBONES`, or None.
+        backbone: What was received as `backbone`.
         architecture: Key of `petseg.MODELS`.
         weights: What was received as `weights`.
 
@@ -50,19 +52,26 @@ def resolve_backbone(backbone: str | None, architecture: str, weights: Any) -> s
         `DEFAULT_BACKBONE`.
 
     Raises:
-        ValueError: If `weights` is "pets" and there are no such weights.
+        ValueError: If `backbone` is none, `weights` is "pets" and there are no such weights, or
+            they are a file of a backbone that only its user has.
     """
     if backbone is not None:
-        return backbone
+        return find_backbone(backbone)
     if weights == PETS:
-        backbone = read_card(find_pretrained(architecture, None))["backbone"]
-        return str(backbone)
+        return BACKBONES[read_card(find_pretrained(architecture, None))["backbone"]]
+    record = None
     if weights not in (None, IMAGENET):
         with suppress(ValueError):  # There is no such file: that is said where it is loaded.
             record = saved_record(find_weights(weights))
-            if record is not None and record.backbone is not None:
-                return record.backbone
-    return DEFAULT_BACKBONE
+    if record is None or record.backbone is None:
+        return BACKBONES[DEFAULT_BACKBONE]
+    try:
+        return find_backbone(record.backbone)
+    except ValueError:
+        raise ValueError(
+            f"`backbone` must be given with these weights: they are of {record.backbone!r}, which "
+            "is no backbone of petseg or of Keras. Received: None."
+        ) from None
 
 
 def output_stride(value: Any, allowed: Collection[int]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from petseg.backbones import BACKBONES
+from petseg.backbones import Backbone
 from petseg.metrics import MeanIoU
 from petseg.models.arguments import IMAGENET
 from petseg.models.layers import SegmentationOutput
@@ -25,7 +25,7 @@ def assemble(
     logits: keras.KerasTensor,
     *,
     architecture: str,
-    backbone: str,
+    backbone: Backbone,
     weights: str | None,
     class_names: Sequence[str] | None,
     ignore_class: int | None,
@@ -37,7 +37,7 @@ def assemble(
         images: The input tensor.
         logits: Logits `(N, h, w, num_classes)` of any resolution.
         architecture: Key of `petseg.MODELS`.
-        backbone: Key of `petseg.BACKBONES`.
+        backbone: What the encoder was built from.
         weights: "imagenet", "pets", None, or the path of a weights file or of the folder of a run.
         class_names: Name of each class, or None for those of the weights or numbers.
         ignore_class: Label of pixels that count in no loss and no score, or None.
@@ -54,7 +54,7 @@ def assemble(
     load: Callable[..., Transfer] | None = None
     record = None
     if weights == PETS:
-        pretrained = find_pretrained(architecture, backbone)
+        pretrained = find_pretrained(architecture, backbone.name)
         record = pretrained_record(pretrained)
         load = functools.partial(load_pretrained, name=pretrained)
     elif weights not in (None, IMAGENET):
@@ -62,7 +62,7 @@ def assemble(
         record = saved_record(file)
         load = functools.partial(load_file, path=file)
         weights = file_name(weights, file)
-        _check_backbone(backbone, record, file)
+        _check_backbone(backbone.name, record, file)
     names: Sequence[str] = tuple(map(str, range(num_classes)))
     if record is not None and record.num_classes == num_classes:
         names = record.class_names
@@ -73,7 +73,7 @@ def assemble(
         ignore_class,
         image_size=None if None in images.shape[1:3] else images.shape[1:3],
         architecture=architecture,
-        backbone=backbone,
+        backbone=backbone.name,
         arguments=arguments,
         weights=weights,
         licence=None if record is None else record.licence,
@@ -83,10 +83,7 @@ def assemble(
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
     if load is not None:
-        loaded = load(
-            model,
-            is_reversed=BACKBONES[backbone].reversed_channels,
-        )
+        loaded = load(model, is_reversed=backbone.reversed_channels)
         if not loaded.complete:
             message = (
                 f"`weights={weights!r}`: {loaded.describe()}. To silence this: "

@@ -14,13 +14,14 @@ from petseg.models.layers import (
     separable_conv_bn_relu,
     upsample_like,
 )
+from petseg.own_backbone import BackboneLike
 from petseg_runtime import validation
 
 
 def deeplabv3(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -38,8 +39,9 @@ def deeplabv3(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
@@ -97,7 +99,7 @@ def deeplabv3(
 def deeplabv3_plus(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -118,8 +120,9 @@ def deeplabv3_plus(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.

@@ -9,13 +9,14 @@ from petseg.backbones import encode
 from petseg.models.arguments import image_input, resolve_backbone
 from petseg.models.assembly import assemble
 from petseg.models.layers import classify, conv_bn_relu, upsample_like
+from petseg.own_backbone import BackboneLike
 from petseg_runtime import validation
 
 
 def fcn32(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -32,8 +33,9 @@ def fcn32(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
@@ -76,7 +78,7 @@ def fcn32(
 def fcn16(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -94,8 +96,9 @@ def fcn16(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
@@ -138,7 +141,7 @@ def fcn16(
 def fcn8(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -157,8 +160,9 @@ def fcn8(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
@@ -203,7 +207,7 @@ def _fcn(
     num_skips: int,
     num_classes: int,
     *,
-    backbone: str | None,
+    backbone: BackboneLike | None,
     image_shape: Sequence[int | None],
     weights: str | None,
     class_names: Sequence[str] | None,

@@ -13,13 +13,14 @@ from petseg.models.layers import (
     conv_bn_relu,
     separable_conv_bn_relu,
 )
+from petseg.own_backbone import BackboneLike
 from petseg_runtime import validation
 
 
 def segnet(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -38,8 +39,9 @@ def segnet(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.

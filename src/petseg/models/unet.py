@@ -9,13 +9,14 @@ from petseg.backbones import encode
 from petseg.models.arguments import image_input, resolve_backbone
 from petseg.models.assembly import assemble
 from petseg.models.layers import classify, conv_bn_relu, upsample_like
+from petseg.own_backbone import BackboneLike
 from petseg_runtime import validation
 
 
 def unet(
     num_classes: int = 3,
     *,
-    backbone: str | None = None,
+    backbone: BackboneLike | None = None,
     image_shape: Sequence[int | None] = (None, None, 3),
     weights: str | None = "imagenet",
     class_names: Sequence[str] | None = None,
@@ -31,8 +32,9 @@ def unet(
 
     Args:
         num_classes: Number of classes, at least 2.
-        backbone: Key of `petseg.BACKBONES`. By default the one of the "pets" weights or of the
-            `.keras` file where these are used, else "efficientnetlite0".
+        backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.

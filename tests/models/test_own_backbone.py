@@ -1,0 +1,213 @@
+"""Backbones beside the table: models of the user, and functions of `keras.applications`."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import applications, layers
+
+import petseg
+from petseg.backbones import BACKBONES, Backbone, build_encoder, encode
+from petseg.experiment import Settings
+from petseg.feature_taps import find_features
+from petseg.own_backbone import find_backbone
+from petseg.training import thaw_encoder
+
+STRIDES = (2, 4, 8, 16, 32)
+
+
+def network(strides=(2, 2, 2, 2, 2), size=None, channels=3, name="own_network"):
+    """A convolution for each stride, with padding before and normalization after it."""
+    images = x = keras.Input((size, size, channels))
+    for number, stride in enumerate(strides, start=1):
+        x = layers.ZeroPadding2D(1, name=f"pad{number}")(x)
+        x = layers.Conv2D(4 * number, 3, stride, use_bias=False, name=f"conv{number}")(x)
+        x = layers.BatchNormalization(name=f"norm{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+    return keras.Model(images, layers.GlobalAveragePooling2D()(x), name=name)
+
+
+def image(size=64):
+    return np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)).astype("float32")
+
+
+def names_of(features):
+    return [feature._keras_history.operation.name for feature in features]
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "vgg16", "efficientnetlite0"])
+def test_the_layers_of_the_table_are_found(name):
+    backbone = BACKBONES[name]
+    whole = backbone.build(include_top=False, weights=None, input_shape=(None, None, 3))
+    assert tuple(names_of(find_features(whole, name))) == backbone.taps
+
+
+def test_features_are_the_last_ones_before_the_padding():
+    own = network()
+    assert names_of(find_features(own, "own")) == [f"relu{number}" for number in range(1, 6)]
+    features = encode(keras.Input((96, 64, 3)), find_backbone(own), None)
+    assert [feature.shape[1:3] for feature in features] == [(96 // s, 64 // s) for s in STRIDES]
+
+
+def test_without_stride_2_the_image_stands_for_the_features():
+    encoder = build_encoder(find_backbone(network((4, 2, 2, 2))), None)
+    features = encoder(image())
+    expected = image().reshape(1, 32, 2, 32, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(np.array(features[0]), expected, rtol=1e-5)
+    assert [feature.shape[1] for feature in features] == [32, 16, 8, 4, 2]
+    thaw_encoder(encoder, "stage2")  # no layer comes before the image
+    trained = [layer.name for layer in encoder.layers if layer.trainable_weights]
+    assert trained == ["conv1", "conv2", "conv3", "conv4"]
+
+
+def test_layers_can_be_named():
+    taps = ["conv1", "relu2", "norm3", "relu4", "relu5"]
+    encoder = build_encoder(Backbone("own", network(), taps=taps), None)
+    assert names_of(encoder.outputs) == taps
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        (["relu1", "relu2", "relu3", "relu3", "relu5"], "strides 2, 4, 8, 8, 32"),
+        (["relu1", "relu2", "relu3", "relu4", "head"], "Received: 'head'"),
+        (["relu1", "relu2"], "must be the names of five layers.*Received: .'relu1', 'relu2'."),
+        ("relu1", "must be the names of five layers"),
+    ],
+)
+def test_named_layers_that_do_not_fit_are_refused(taps, message):
+    with pytest.raises(ValueError, match=f"`taps` .*{message}"):
+        petseg.unet(backbone=Backbone("own", network(), taps=taps))
+
+
+def test_a_model_keeps_its_weights_unless_they_are_to_be_random():
+    own = network()
+    kernel = own.get_layer("conv1").get_weights()[0]
+    kept = petseg.unet(backbone=own).get_layer("encoder").get_layer("conv1")
+    np.testing.assert_array_equal(kept.get_weights()[0], kernel)
+    new = petseg.unet(backbone=own, weights=None).get_layer("encoder").get_layer("conv1")
+    assert np.abs(new.get_weights()[0] - kernel).max() > 0.01
+    assert kept is not own.get_layer("conv1")
+
+
+def test_a_model_on_an_own_network_does_what_others_do(tmp_path):
+    own = network()
+    before = own.get_weights()
+    pets = petseg.synthetic_pets(8, image_size=(64, 64), batch_size=4)
+    model = petseg.unet(backbone=own, class_names=pets.class_names)
+    petseg.finetune(model, pets.train, pets.val, frozen_epochs=1, epochs=1, verbose=0)
+    for array, original in zip(own.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(array, original)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        loaded.predict(image(), verbose=0), model.predict(image(), verbose=0)
+    )
+    assert petseg.model_info(tmp_path / "model.keras").backbone == "own_network"
+    runtime = petseg.Runtime(petseg.export(model, tmp_path / "model.onnx"))
+    assert runtime(image(50)).shape == (1, 50, 50, 3)
+    with pytest.raises(ValueError, match=r"`backbone` must be given .*'own_network'"):
+        petseg.unet(weights=tmp_path / "model.keras")
+    again = petseg.unet(backbone=network(), weights=tmp_path / "model.keras")
+    np.testing.assert_allclose(again(image()), model(image()), atol=1e-5)
+
+
+def test_normalization_inside_other_layers_stays_frozen():
+    inner = network((1,), channels=3, name="inner")
+    block = keras.Model(inner.input, inner.get_layer("relu1").output, name="block")
+    images = keras.Input((None, None, 3))
+    encoder = keras.Model(images, block(images))
+    thaw_encoder(encoder)
+    trained = {weight.path for weight in encoder.trainable_weights}
+    assert trained == {"conv1/kernel"}
+
+
+@pytest.mark.parametrize("name", ["DenseNet121", "ResNet50V2", "VGG19", "EfficientNetB0"])
+def test_functions_of_keras_get_the_input_of_their_weights(name):
+    build = getattr(applications, name)
+    backbone = find_backbone(build)
+    assert backbone.name == find_backbone(name).name == name
+    images = keras.Input((2, 2, 3))
+    ours = keras.Model(images, backbone.preprocess(images))
+    pixels = image(2)
+    expected = sys.modules[build.__module__].preprocess_input(pixels.copy())
+    np.testing.assert_allclose(np.array(ours(pixels)), expected, atol=1e-4)
+    assert backbone.reversed_channels == (name == "VGG19")
+
+
+@pytest.mark.parametrize("given", ["MobileNetV2", applications.MobileNetV2])
+def test_functions_in_the_table_are_its_rows(given):
+    assert find_backbone(given) is BACKBONES["mobilenetv2"]
+
+
+def test_a_function_of_keras_works_by_name():
+    model = petseg.fpn(backbone="VGG19", weights=None, image_shape=(None, None, 4))
+    assert petseg.model_info(model).backbone == "VGG19"
+    assert model(np.zeros((1, 40, 48, 4), "float32")).shape == (1, 40, 48, 3)
+    assert Settings("fpn", backbone="VGG19").backbone == "VGG19"
+
+
+def test_a_network_of_one_size_needs_that_size():
+    fixed = network(size=64)
+    model = petseg.unet(backbone=fixed, image_shape=(64, 64, 3))
+    assert model.input_shape == (None, 64, 64, 3)
+    with pytest.raises(ValueError, match=r"`image_shape` .*\(64, 64\), .*\(None, None\)"):
+        petseg.unet(backbone=fixed)
+
+
+class Subclassed(keras.Model):
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        (lambda **_: network(), "a Keras model, or a `petseg.Backbone`. Received: <function"),
+        (Subclassed(), "functional model with one input"),
+        (network((2, 2, 2, 2)), "'own_network', which has none at 32"),
+        (network((2, 2, 4, 2)), "'own_network', which has none at 8"),
+        (network(channels=1), "`image_shape` must have 1 channels"),
+        (keras, "must be one of mobilenet"),
+        ("resnet", "must be one of mobilenet"),
+    ],
+)
+def test_what_is_no_backbone_is_refused(backbone, message):
+    with pytest.raises(ValueError, match=f"`backbone`.*{message}|{message}"):
+        petseg.unet(backbone=backbone)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("", network), "`name` must be a string. Received: ''"),
+        (("own", "resnet50"), "`build` must be a function or a model. Received: 'resnet50'"),
+        (("own", network, 255), "`preprocess` must be a function or a model. Received: 255"),
+    ],
+)
+def test_wrong_values_of_a_backbone_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Backbone(*values)
+
+
+def test_layers_that_cannot_be_dilated_are_named():
+    start = network((2, 2, 2))
+    block = keras.Sequential([layers.Conv2D(4, 3, 2, padding="same")])
+    x = layers.Conv2D(4, 2, 2)(block(start.get_layer("relu3").output))
+    own = keras.Model(start.input, x, name="nested")
+    assert petseg.pspnet(backbone=own, weights=None, output_stride=16)
+    with pytest.raises(ValueError, match=r"`output_stride` must be 16 .*'nested'.* Received: 8"):
+        petseg.pspnet(backbone=own, weights=None, output_stride=8)
+
+
+def test_preprocessing_is_part_of_the_model():
+    def halve(images):
+        return layers.Rescaling(0.5)(images)
+
+    own = network()
+    features = keras.Model(own.input, own.get_layer("relu5").output)
+    images = keras.Input((None, None, 3))
+    ours = keras.Model(images, encode(images, Backbone("own", own, halve), "imagenet")[-1])
+    np.testing.assert_allclose(ours(image()), features(tf.constant(image() / 2)), atol=1e-4)
