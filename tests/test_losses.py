@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import petseg
 
@@ -186,3 +187,89 @@ def test_bad_ignored_class_is_refused(ignore_class):
 def test_class_weights_of_another_number_of_classes_are_refused():
     with pytest.raises(ValueError, match="`class_weights` must hold 2 numbers"):
         petseg.CrossEntropyDice(class_weights=(1, 2, 3))(TRUTH, LOGITS)
+
+
+def focal(**options):
+    return keras.losses.CategoricalFocalCrossentropy(**options)
+
+
+def tversky(missed=0.7, wrong=0.3):
+    return keras.losses.Tversky(alpha=missed, beta=wrong, axis=(0, 1, 2))
+
+
+def counted_rows(truth, logits, ignore_class):
+    """The one-hot classes and the probabilities of the pixels that count."""
+    counted = truth.ravel() != ignore_class
+    rows = logits.reshape(-1, logits.shape[-1])[counted].astype("float64")
+    exponentials = np.exp(rows - rows.max(axis=-1, keepdims=True))
+    one_hot = np.eye(logits.shape[-1])[truth.ravel()[counted]]
+    return one_hot, exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("ignore_class", [None, 0, 2, 255])
+def test_focal_loss_is_the_mean_over_the_pixels_that_count(ignore_class):
+    truth, logits = random_batch(void=(255,) if ignore_class == 255 else ())
+    one_hot, found = counted_rows(truth, logits, ignore_class)
+    of_true = (one_hot * found).sum(axis=-1)
+    alpha = np.array([1.0, 2.0, 0.5, 3.0])
+    expected = np.mean((one_hot @ alpha) * (1 - of_true) ** 2 * -np.log(of_true))
+    loss = petseg.OneHotLoss(focal(alpha=alpha.tolist()), ignore_class)
+    np.testing.assert_allclose(float(loss(truth, logits)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ignore_class", [None, 0, 2, 255])
+def test_tversky_loss_sums_over_the_pixels_that_count(ignore_class):
+    truth, logits = random_batch(void=(255,) if ignore_class == 255 else ())
+    one_hot, found = counted_rows(truth, logits, ignore_class)
+    hits = (one_hot * found).sum(axis=0)
+    missed, wrong = (one_hot * (1 - found)).sum(axis=0), (found * (1 - one_hot)).sum(axis=0)
+    expected = 1 - np.mean(hits / (hits + 0.7 * missed + 0.3 * wrong + 1e-7))
+    loss = petseg.OneHotLoss(tversky(), ignore_class)
+    np.testing.assert_allclose(float(loss(truth, logits)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("of_keras", [focal(), tversky(), keras.losses.Dice()])
+def test_ignored_pixels_have_no_gradient_in_losses_of_keras(of_keras):
+    truth, logits = random_batch(void=(255,))
+    loss = petseg.OneHotLoss(of_keras, 255)
+    variable = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        value = loss(truth, variable)
+    gradient = tape.gradient(value, variable).numpy()
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient[truth == 255]).max() == 0
+    assert np.abs(gradient[truth != 255]).max() > 0
+
+
+@pytest.mark.parametrize("of_keras", [focal(), tversky()])
+def test_losses_of_keras_without_a_pixel_that_counts_are_finite(of_keras):
+    truth, logits = random_batch()
+    value = float(petseg.OneHotLoss(of_keras, 255)(np.full_like(truth, 255), logits))
+    assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("of_keras", [focal(), tversky()])
+def test_a_label_that_is_no_class_makes_losses_of_keras_nan(of_keras):
+    truth, logits = random_batch(void=(255,))
+    assert np.isnan(float(petseg.OneHotLoss(of_keras)(truth, logits)))
+
+
+def test_a_loss_of_keras_is_kept_in_the_configuration():
+    loss = petseg.OneHotLoss(focal(gamma=3.0), 255, name="focal")
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    truth, logits = random_batch(void=(255,))
+    assert (again.name, again.ignore_class) == ("focal", 255)
+    assert float(again(truth, logits)) == float(loss(truth, logits))
+
+
+@pytest.mark.parametrize(
+    ("of_keras", "message"),
+    [
+        ("focal", "a loss of Keras for one-hot masks.*Received: 'focal'"),
+        (petseg.CrossEntropyDice(), "a loss of Keras for one-hot masks"),
+        (focal(from_logits=True), "`from_logits=False`.*CategoricalFocalCrossentropy"),
+    ],
+)
+def test_losses_that_take_something_else_are_refused(of_keras, message):
+    with pytest.raises(ValueError, match=f"`loss` must .*{message}"):
+        petseg.OneHotLoss(of_keras)

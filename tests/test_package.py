@@ -50,6 +50,7 @@ petseg.feature_taps:
 petseg.label_shapes:
 petseg.losses: petseg.label_shapes petseg_runtime
 petseg.mask_grid: petseg_runtime
+petseg.mask_logger: petseg.mask_grid petseg.model_records petseg.training_arguments petseg_runtime
 petseg.metrics: petseg.label_shapes petseg_runtime
 petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.own_backbone
@@ -62,6 +63,7 @@ petseg.pretrained: petseg.weight_transfer petseg_runtime
 petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
+petseg.settings_file: petseg.data petseg.experiment petseg.models petseg_runtime
 petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petseg.data
     petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
     petseg.training_arguments petseg_runtime

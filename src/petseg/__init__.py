@@ -7,7 +7,8 @@ from petseg.calibration import calibrate
 from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, synthetic_pets
 from petseg.evaluation import Evaluation, evaluate
 from petseg.exporting import export
-from petseg.losses import CrossEntropyDice
+from petseg.losses import CrossEntropyDice, OneHotLoss
+from petseg.mask_logger import MaskLogger
 from petseg.metrics import MeanIoU
 from petseg.model_records import model_info
 from petseg.models import MODELS
@@ -33,8 +34,10 @@ __all__ = [
     "Backbone",
     "CrossEntropyDice",
     "Evaluation",
+    "MaskLogger",
     "MeanIoU",
     "ModelInfo",
+    "OneHotLoss",
     "Prediction",
     "Runtime",
     "Splits",

@@ -25,7 +25,7 @@ from petseg.data.label_tables import Labels, LabelTable, checked_labels
 from petseg.data.source import FOLDER_SETTINGS, DataSource
 from petseg.environment import environment
 from petseg.evaluation import evaluate
-from petseg.losses import CrossEntropyDice
+from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.mask_grid import prediction_grid, spread_examples
 from petseg.metrics import MeanIoU
 from petseg.models import MODELS
@@ -57,7 +57,12 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": lambda: keras.optimizers.SGD(momentum=0.9),
 }
-CROSS_ENTROPY, CROSS_ENTROPY_DICE = LOSSES = ("cross-entropy", "cross-entropy-dice")
+LOSSES = ("cross-entropy", "cross-entropy-dice", "focal", "tversky")
+CROSS_ENTROPY, CROSS_ENTROPY_DICE, FOCAL, TVERSKY = LOSSES
+# Weights of missed pixels and of wrong ones, as Salehi et al. chose them (arXiv:1706.05721). The
+# documentation of Keras calls `alpha` the weight of false positives, but its code has it the other
+# way round.
+TVERSKY_WEIGHTS = {"alpha": 0.7, "beta": 0.3}
 NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
 # Settings that records leave out where they have these values: earlier records lack them.
@@ -93,7 +98,8 @@ class Settings:
         patience: Number of epochs without a better mean IoU on the validation data after which a
             stage ends, or None to train all epochs.
         learning_rate: Highest learning rate of the frozen and of the thawed stage.
-        loss: "cross-entropy" or "cross-entropy-dice".
+        loss: "cross-entropy", "cross-entropy-dice", "focal" (arXiv:1708.02002) or "tversky", with
+            weights 0.7 of missed and 0.3 of wrong pixels of each class (arXiv:1706.05721).
         class_weights: Weight of each class in the loss, "balanced" (see `petseg.finetune`), or
             None.
         optimizer: A key of `OPTIMIZERS`.
@@ -160,6 +166,11 @@ class Settings:
         if self.class_weights is not None:
             count = None if self.classes is None else len(checked["classes"])
             checked["class_weights"] = checked_class_weights(self.class_weights, count)
+            if self.loss == TVERSKY:
+                raise ValueError(
+                    "`class_weights` must be None with the Tversky loss, in which every class "
+                    f"counts the same. Received: {self.class_weights!r}."
+                )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         self.source()  # Refuses settings of the data that do not fit together.
@@ -415,20 +426,29 @@ def build(settings: Settings, splits: Splits) -> keras.Model:
 
 def _compile(model: keras.Model, settings: Settings, splits: Splits) -> None:
     names, ignore_class = splits.class_names, splits.ignore_class
-    if settings.loss == CROSS_ENTROPY_DICE:
-        weights = settings.class_weights
-        if isinstance(weights, str):
-            weights = balanced_weights(splits.train, len(names), ignore_class)
-        loss = CrossEntropyDice(weights, ignore_class)
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, ignore_class=ignore_class
-        )
     model.compile(
         optimizer=OPTIMIZERS[settings.optimizer](),
-        loss=loss,
+        loss=_loss(settings, splits),
         metrics=[MeanIoU(len(names), names, ignore_class)],
     )
+
+
+def _loss(settings: Settings, splits: Splits) -> keras.losses.Loss:
+    ignore_class = splits.ignore_class
+    if settings.loss == CROSS_ENTROPY:  # Its weights are those of the pixels, see `_plan`.
+        return keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=ignore_class
+        )
+    weights = settings.class_weights
+    if isinstance(weights, str):
+        weights = balanced_weights(splits.train, len(splits.class_names), ignore_class)
+    if settings.loss == CROSS_ENTROPY_DICE:
+        return CrossEntropyDice(weights, ignore_class)
+    loss: keras.losses.Loss = keras.losses.Tversky(**TVERSKY_WEIGHTS, axis=(0, 1, 2))
+    if settings.loss == FOCAL:
+        alpha = {} if weights is None else {"alpha": list(weights)}
+        loss = keras.losses.CategoricalFocalCrossentropy(**alpha)
+    return OneHotLoss(loss, ignore_class, name=settings.loss)
 
 
 def _plan(

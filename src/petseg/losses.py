@@ -1,4 +1,4 @@
-"""Combined cross-entropy and Dice loss, with class weights and an ignored class."""
+"""Losses of masks with ignored pixels: cross-entropy with Dice, and those of Keras."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from petseg.label_shapes import labels_for
 from petseg_runtime import validation
 
 _HALF_PRECISION = ("float16", "bfloat16")
+_NOTHING = 1e-12  # the probability of every class, where a pixel does not count
 
 
 @keras.saving.register_keras_serializable("petseg")
@@ -55,10 +56,7 @@ class CrossEntropyDice(keras.losses.Loss):
         reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
-        policy = keras.dtype_policies.get(dtype or keras.config.floatx())
-        if policy.compute_dtype in _HALF_PRECISION:
-            dtype = "float32"
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, reduction=reduction, dtype=_full_precision(dtype))
         if class_weights is not None:
             class_weights = validation.class_weights("class_weights", class_weights)
         self.class_weights = class_weights
@@ -69,16 +67,7 @@ class CrossEntropyDice(keras.losses.Loss):
         weights = (1.0,) * num_classes
         if self.class_weights is not None:
             weights = validation.class_weights("class_weights", self.class_weights, num_classes)
-        labels = labels_for(y_true, y_pred)
-        classes = ops.cast(labels, "int32")
-        is_class = (classes >= 0) & (classes < num_classes)
-        is_class = is_class & (ops.cast(classes, labels.dtype) == labels)
-        is_ignored = ops.zeros_like(is_class)
-        if self.ignore_class is not None:
-            is_ignored = classes == self.ignore_class
-        # Rows of zeros for pixels that do not count, so that they add nothing to any sum.
-        truth = ops.where(is_class & ~is_ignored, classes, -1)
-        truth = ops.one_hot(truth, num_classes, dtype=self.dtype)
+        truth, is_valid = _one_hot(y_true, y_pred, self.ignore_class, self.dtype)
         log_probabilities = ops.log_softmax(ops.cast(y_pred, self.dtype), axis=-1)
 
         # Each pixel's share of a weighted mean, times the number of pixels: Keras takes the mean
@@ -96,7 +85,7 @@ class CrossEntropyDice(keras.losses.Loss):
         scored = [index for index in range(num_classes) if index != self.ignore_class]
         dice = 1.0 - ops.mean(ops.take(coefficients, scored, axis=0))
 
-        return ops.where(is_class | is_ignored, cross_entropy + dice, float("nan"))
+        return ops.where(is_valid, cross_entropy + dice, float("nan"))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -104,3 +93,104 @@ class CrossEntropyDice(keras.losses.Loss):
             "class_weights": self.class_weights,
             "ignore_class": self.ignore_class,
         }
+
+
+@keras.saving.register_keras_serializable("petseg")
+class OneHotLoss(keras.losses.Loss):
+    """A loss of Keras for one-hot masks and probabilities, such as focal loss or Tversky loss.
+
+    Called with integer masks `(N, H, W)` or `(N, H, W, 1)` and logits `(N, H, W, num_classes)`. The
+    loss gets the one-hot masks and the softmax of the logits. Pixels of `ignore_class` do not
+    count: a loss of each pixel is averaged over the others, and they add nothing to the sums of a
+    loss of regions. A label that is neither a class index nor `ignore_class` makes the loss NaN.
+
+    Args:
+        loss: A loss of Keras that takes one-hot masks and probabilities:
+            `keras.losses.CategoricalFocalCrossentropy` (arXiv:1708.02002), `Tversky`
+            (arXiv:1706.05721) or `Dice`, the last two with `axis=(0, 1, 2)` for a mean over
+            classes.
+        ignore_class: Label of pixels that do not count, or None.
+        name: Name of the loss.
+        reduction: Reduction over pixels, as for `keras.losses.Loss`.
+        dtype: Data type of the computation, as for `keras.losses.Loss`. Computed in float32 where
+            it is a half-precision one.
+
+    Raises:
+        ValueError: If `loss` is no such loss, or `ignore_class` is out of its range.
+
+    Example:
+        >>> loss = petseg.OneHotLoss(keras.losses.CategoricalFocalCrossentropy(), ignore_class=255)
+        >>> model.compile(optimizer="adam", loss=loss, metrics=[petseg.MeanIoU(3)])
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss,
+        ignore_class: int | None = None,
+        name: str = "one_hot_loss",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=_full_precision(dtype))
+        if not isinstance(loss, keras.losses.Loss) or isinstance(loss, CrossEntropyDice):
+            raise ValueError(
+                "`loss` must be a loss of Keras for one-hot masks, such as "
+                f"`keras.losses.CategoricalFocalCrossentropy()`. Received: {loss!r}."
+            )
+        if loss.get_config().get("from_logits"):
+            raise ValueError(
+                "`loss` must have `from_logits=False`, because it gets probabilities. Received: "
+                f"{type(loss).__name__} with `from_logits=True`."
+            )
+        self.loss = loss
+        self.ignore_class = validation.optional_integer("ignore_class", ignore_class)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        truth, is_valid = _one_hot(y_true, y_pred, self.ignore_class, self.dtype)
+        counted = ops.sum(truth, axis=-1)
+        probabilities = ops.softmax(ops.cast(y_pred, self.dtype), axis=-1)
+        # Not zero for pixels that do not count: some losses divide by the sum over classes.
+        probabilities = ops.where(ops.expand_dims(counted, -1) > 0, probabilities, _NOTHING)
+        losses = self.loss.call(truth, probabilities)
+        if len(losses.shape) == len(truth.shape) - 1:  # Of each pixel. Keras means over all pixels.
+            share = ops.mean(counted)
+            losses = losses / ops.where(share > 0, share, 1.0)
+        else:
+            losses = ops.mean(losses)
+        return ops.where(is_valid, losses, float("nan"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "loss": keras.losses.serialize(self.loss),
+            "ignore_class": self.ignore_class,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "OneHotLoss":
+        return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})
+
+
+def _full_precision(dtype: Any) -> Any:
+    """Replaces half precision, whose sums over pixels overflow, by float32."""
+    policy = keras.dtype_policies.get(dtype or keras.config.floatx())
+    return "float32" if policy.compute_dtype in _HALF_PRECISION else dtype
+
+
+def _one_hot(y_true: Any, y_pred: Any, ignore_class: int | None, dtype: Any) -> tuple[Any, Any]:
+    """Encodes masks, and tells which labels are classes or ignored.
+
+    Returns:
+        The one-hot masks, of zeros for pixels that do not count, so that these add nothing to a
+        sum, and whether each label is valid.
+    """
+    num_classes = y_pred.shape[-1]
+    labels = labels_for(y_true, y_pred)
+    classes = ops.cast(labels, "int32")
+    is_class = (classes >= 0) & (classes < num_classes)
+    is_class = is_class & (ops.cast(classes, labels.dtype) == labels)
+    is_ignored = ops.zeros_like(is_class)
+    if ignore_class is not None:
+        is_ignored = classes == ignore_class
+    truth = ops.where(is_class & ~is_ignored, classes, -1)
+    return ops.one_hot(truth, num_classes, dtype=dtype), is_class | is_ignored

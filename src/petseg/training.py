@@ -14,7 +14,7 @@ from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
 from petseg.epoch_recorder import EpochRecorder
-from petseg.losses import CrossEntropyDice
+from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
@@ -227,8 +227,8 @@ class Plan:
                     "`class_weights` must be None where `train` has sample weights. Multiply the "
                     "sample weights by those of the classes instead."
                 )
-        if isinstance(model.loss, CrossEntropyDice):
-            check_no_weights(train, weights)
+        if isinstance(model.loss, CrossEntropyDice | OneHotLoss):
+            check_no_weights(train, weights, model.loss)
         return cls(
             model=model,
             train=train,

@@ -106,12 +106,13 @@ def check_channels(name: str, dataset: tf.data.Dataset, model: keras.Model) -> N
         )
 
 
-def check_no_weights(train: tf.data.Dataset, class_weights: Any) -> None:
+def check_no_weights(train: tf.data.Dataset, class_weights: Any, loss: keras.losses.Loss) -> None:
     """Refuses weights of pixels for a loss that sums over pixels before they are applied.
 
     Args:
         train: A dataset of batches.
         class_weights: Weight of each class, or None.
+        loss: The loss.
 
     Raises:
         ValueError: If there are weights of classes or of pixels.
@@ -119,13 +120,13 @@ def check_no_weights(train: tf.data.Dataset, class_weights: Any) -> None:
     if class_weights is not None:
         raise ValueError(
             "`class_weights` must be given to the loss: "
-            "`petseg.CrossEntropyDice(class_weights=...)`. Received: a model that is compiled with "
-            "`CrossEntropyDice`, and weights for `finetune`."
+            "`petseg.CrossEntropyDice(class_weights=...)`, or `alpha` of a focal loss. Received: a "
+            f"model that is compiled with `{type(loss).__name__}`, and weights for `finetune`."
         )
     if len(train.element_spec) == 3:
         raise ValueError(
             "`train` must have no sample weights where the model is compiled with "
-            "`CrossEntropyDice`, whose Dice part they do not reach. Compile the model with "
+            f"`{type(loss).__name__}`, whose sums over pixels they do not reach. Compile it with "
             "`keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, or mark pixels that "
             "do not count with the label `ignore_class`."
         )

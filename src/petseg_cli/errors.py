@@ -22,6 +22,7 @@ SAME_NAME = (
     "binary",
     "class_weights",
     "classes",
+    "config",
     "data_dir",
     "epochs",
     "frozen_epochs",

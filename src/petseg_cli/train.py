@@ -36,6 +36,8 @@ class Loss(StrEnum):
 
     CROSS_ENTROPY = "cross-entropy"
     CROSS_ENTROPY_DICE = "cross-entropy-dice"
+    FOCAL = "focal"
+    TVERSKY = "tversky"
 
 
 class Optimizer(StrEnum):
@@ -67,8 +69,19 @@ class Augment(StrEnum):
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An architecture.")],
+    context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="An architecture.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A YAML or JSON file of settings, such as run.json of another run. Options on the "
+            "command line override it.",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -141,48 +154,47 @@ def train(
     """
     from rich.console import Console
 
-    source = data_source(
-        data,
-        data_dir,
-        classes,
-        binary,
-        images=images,
-        masks=masks,
-        ignore_class=ignore_class,
-        labels=labels,
-    )
     with quiet_import():
         from petseg.comparison import score_table
         from petseg.experiment import Settings
         from petseg.models import MODELS
-    if model not in MODELS:
-        raise typer.BadParameter(nearest(model, MODELS), param_hint="MODEL")
-    if weights == "pets":
-        _check_pretrained(model, backbone)
-    settings = Settings(
-        architecture=model,
-        backbone=backbone,
-        weights=None if weights == "none" else weights,
-        data=data,
-        classes=classes,
-        binary=binary,
-        images=images,
-        masks=masks,
-        ignore_class=ignore_class,
-        labels=labels,
-        image_size=image_size,
-        batch_size=batch_size,
-        frozen_epochs=frozen_epochs,
-        epochs=epochs,
-        thaw=thaw.value,
-        patience=patience,
-        learning_rate=learning_rate,
-        loss=loss.value,
-        class_weights=class_weights,
-        optimizer=optimizer.value,
-        augment=augment.value,
-        seed=seed,
-    )
+        from petseg.settings_file import read_config
+    values: dict[str, Any] = {
+        "architecture": model,
+        "backbone": backbone,
+        "weights": None if weights == "none" else weights,
+        "data": data,
+        "classes": classes,
+        "binary": binary,
+        "images": images,
+        "masks": masks,
+        "ignore_class": ignore_class,
+        "labels": labels,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "frozen_epochs": frozen_epochs,
+        "epochs": epochs,
+        "thaw": thaw.value,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "loss": loss.value,
+        "class_weights": class_weights,
+        "optimizer": optimizer.value,
+        "augment": augment.value,
+        "seed": seed,
+    }
+    if config is not None:
+        given = {name: value for name, value in values.items() if _is_given(context, name)}
+        values = {**values, **read_config(config), **given}
+    if values["architecture"] is None:
+        raise typer.BadParameter("Name an architecture, or pass --config.", param_hint="MODEL")
+    if values["architecture"] not in MODELS:
+        raise typer.BadParameter(nearest(values["architecture"], MODELS), param_hint="MODEL")
+    if values["weights"] == "pets":
+        _check_pretrained(values["architecture"], values["backbone"])
+    how = {name: values[name] for name in ("images", "masks", "ignore_class", "labels")}
+    source = data_source(values["data"], data_dir, values["classes"], values["binary"], **how)
+    settings = Settings.from_dict(values)
     result, message = train_with(settings, source, out)
     scores = {"validation": result.validation, "test": result.test}
     Console().print(score_table(scores))
@@ -226,6 +238,13 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
     with TrainingDisplay(settings, out, Console(stderr=True)) as display:
         result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)
     return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line holds an option, or the argument MODEL."""
+    parameter = "model" if name == "architecture" else name
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:

@@ -90,6 +90,55 @@ def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
 
 
+@pytest.mark.parametrize("name", ["run.json", "result.json", "settings.yaml", "."])
+def test_a_file_gives_the_settings(cli, run_dir, tmp_path, name):
+    config = run_dir / name
+    if name == "settings.yaml":
+        config = tmp_path / name
+        config.write_text(
+            "# a number that YAML 1.1 takes for text: 1e-3\n"
+            "architecture: fcn32\nbackbone: mobilenetv3small\nweights: null\ndata: synthetic\n"
+            "image_size: [32, 48]\nfrozen_epochs: 1\nepochs: 7\nlearning_rate: [1e-3, 3e-4]\n"
+        )
+    options = ("--config", config, "--out", run_dir)
+    code, out, err = cli("train", *options, "--epochs", 1)
+    assert (code, err) == (0, "")
+    assert "Nothing was trained" in out
+    code, _, err = cli("train", "fcn16", *options, "--epochs", 1)
+    assert code == 1
+    assert "architecture" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("epoch: 3", "with 'epoch'. Did you mean 'epochs' or 'frozen_epochs'?"),
+        ("epochs: many", "--epochs must be an integer of 0 or more. Received: 'many'."),
+        ("data: 5", "Received: 5"),
+        ("- 1", "must hold settings by name"),
+        ("", "must hold settings by name"),
+        ("epochs: [", "is no YAML file"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_refused(cli, tmp_path, content, message):
+    config = tmp_path / "settings.yaml"
+    config.write_text(content)
+    code, _, err = cli("train", "unet", "--config", config, "--out", tmp_path / "run")
+    assert code == 1
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_an_architecture_there_is_one_error(cli, tmp_path):
+    code, _, err = cli("train", "--out", tmp_path / "run")
+    assert code == 2
+    assert "Name an architecture, or pass --config." in err
+    code, _, err = cli("train", "--config", tmp_path / "none.yaml", "--out", tmp_path / "run")
+    assert code == 1
+    assert "none.yaml" in err
+
+
 @pytest.mark.filterwarnings("default::petseg.models.WeightsWarning")
 def test_the_weights_of_a_run_start_a_model_of_other_classes(cli, run_dir, tmp_path):
     options = ("--data", "synthetic", "--binary", "--image-size", "32x48", "--epochs", 0)

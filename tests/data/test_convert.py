@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from pycocotools import mask as coco
+from ruamel.yaml import YAML
 
 import petseg
 from petseg.data import convert_labels, verify_folder
@@ -239,7 +239,7 @@ class TestYolo:
             "names": {0: "cat", 1: "sofa"},
             **settings,
         }
-        (root / "data.yaml").write_text(yaml.safe_dump(record))
+        YAML().dump(record, root / "data.yaml")
         return root
 
     @pytest.mark.parametrize("names", [["cat", "sofa"], {0: "cat", 1: "sofa"}])

@@ -34,7 +34,7 @@ def convert_labels(
     LabelMe with the label `__ignore__` get the label 255, no class. Boxes, points and lines are
     left out, with a warning.
 
-    COCO needs pycocotools and YOLO needs PyYAML: `pip install "petseg[convert]"`.
+    COCO needs pycocotools: `pip install "petseg[convert]"`.
 
     Args:
         source: A COCO JSON file, the `data.yaml` of a YOLO dataset with outlines, or a folder with

@@ -8,6 +8,7 @@ import numpy as np
 
 from petseg.data.folder_names import SPLIT_NAMES
 from petseg.data.outlines import AnnotatedImage, Annotations, Shape, polygon
+from petseg.data.yaml_files import read_yaml
 from petseg_runtime.image_io import is_image_name
 
 
@@ -23,16 +24,8 @@ def read_yolo(path: Path) -> Annotations:
     Raises:
         FileNotFoundError: If a folder is missing.
         ValueError: If a file is not understood.
-        ImportError: If PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError('YOLO datasets need PyYAML: pip install "petseg[convert]".') from error
-    try:
-        record = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no YAML file: {error}.") from error
+    record = read_yaml(path)
     names = record.get("names") if isinstance(record, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
