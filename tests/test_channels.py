@@ -12,6 +12,7 @@ from petseg.backbones import BACKBONES, adapt_kernel, build_encoder, in_cycle
 from petseg.data.augmentation import STRONG
 from petseg.data.batch_augmentation import augment_batch
 from petseg.data.transforms import jitter_colour
+from petseg.experiment import Settings
 from petseg.models import WeightsWarning
 from petseg_runtime.image_io import read_image, shown_as_rgb
 from petseg_runtime.resizing import resize
@@ -254,7 +255,7 @@ def test_a_damaged_file_is_named(bands, tmp_path, name):
         read_image(path, channels=5)
 
 
-def test_a_folder_of_many_channels_is_loaded_trained_on_and_predicted(bands, tmp_path):
+def test_a_folder_of_many_channels_is_loaded_trained_on_and_predicted(bands, tmp_path, cli):
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             (tmp_path / split / kind).mkdir(parents=True)
@@ -277,5 +278,13 @@ def test_a_folder_of_many_channels_is_loaded_trained_on_and_predicted(bands, tmp
     assert [prediction.error for prediction in found] == [None, None]
     assert [prediction.path.name for prediction in found] == ["0.npy", "1.tif"]
     np.testing.assert_array_equal(found[0].mask, found[1].mask)
+    model.save(tmp_path / "model.keras")
+    options = ("--data", tmp_path, "--classes", ",".join(names))
+    assert cli("data", *options, "--channels", 5, "--verify")[:2] == (0, "No problems found.\n")
+    code, out, _ = cli("evaluate", tmp_path / "model.keras", *options)
+    assert code == 0
+    assert "water" in out
+    settings = Settings("unet", data=str(tmp_path), classes=names, channels=5)
+    assert settings.to_dict()["channels"] == settings.source().channels == 5
     with pytest.raises(ValueError, match=r"0\.npy .* must have 3 channels"):
         petseg.predict(small_model(3), tmp_path / "test" / "images" / "0.npy")

@@ -90,6 +90,7 @@ class Settings:
         masks: Name of the folder of masks.
         ignore_class: Label of pixels without a class in a folder's masks, or None.
         labels: What the labels or colours in a folder's masks mean, or the path of a table.
+        channels: Number of channels of a folder's images.
         image_size: Height and width of the images in pixels.
         batch_size: Number of images in a batch.
         frozen_epochs: Number of epochs with the encoder frozen.
@@ -124,6 +125,7 @@ class Settings:
     masks: str = MASKS
     ignore_class: int | None = UNLABELLED
     labels: Labels | LabelTable | None = None
+    channels: int = 3
     image_size: tuple[int, int] = (128, 128)
     batch_size: int = 16
     frozen_epochs: int = 3
@@ -146,6 +148,7 @@ class Settings:
             "binary": check.boolean("binary", self.binary),
             "images": os.fspath(self.images),
             "masks": os.fspath(self.masks),
+            "channels": check.integer("channels", self.channels, 1),
             "image_size": check.image_size("image_size", self.image_size, SMALLEST_SIZE),
             "batch_size": check.integer("batch_size", self.batch_size, 1),
             "frozen_epochs": check.integer("frozen_epochs", self.frozen_epochs, 0),

@@ -10,6 +10,8 @@ import typer
 from petseg_cli.data_source import PETS, SYNTHETIC, announce_download, announce_layout, data_source
 from petseg_cli.errors import in_options
 from petseg_cli.options import (
+    Augment,
+    Channels,
     Classes,
     Data,
     DataDir,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from petseg.data import SplitSummary
+    from petseg.data.source import DataSource
     from petseg.data.verify import Problem
 
 GRID_SIZE = (224, 224)
@@ -48,10 +51,18 @@ def data(
     masks: Masks = "masks",
     ignore_class: IgnoreClass = "255",
     labels: Labels = None,
+    channels: Channels = 3,
     sheet: Annotated[
         Path | None,
         typer.Option(metavar="SHEET.png", help="Draw examples with their masks into this file."),
     ] = None,
+    augmented: Annotated[
+        Path | None,
+        typer.Option(metavar="SHEET.png", help="Draw training examples as --augment changes them."),
+    ] = None,
+    augment: Annotated[
+        Augment, typer.Option(help="How training images are changed at random.")
+    ] = Augment.LIGHT,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="List errors and warnings instead; exit with 1 on errors."),
@@ -60,11 +71,13 @@ def data(
     """Describe a dataset: examples, class shares and image sizes."""
     if context.invoked_subcommand is not None:
         return
-    if verify and sheet is not None:
-        raise typer.BadParameter("It does not apply with --verify.", param_hint="--sheet")
-    check_can_write(sheet, "--sheet")
-    if sheet is not None and data not in (PETS, SYNTHETIC):
-        _check_outside(sheet, Path(data).expanduser())
+    sheets = {"--sheet": sheet, "--augmented": augmented}
+    for option, file in sheets.items():
+        if verify and file is not None:
+            raise typer.BadParameter("It does not apply with --verify.", param_hint=option)
+        check_can_write(file, option)
+        if file is not None and data not in (PETS, SYNTHETIC):
+            _check_outside(file, Path(data).expanduser(), option)
     source = data_source(
         data,
         data_dir,
@@ -73,6 +86,7 @@ def data(
         masks=masks,
         ignore_class=ignore_class,
         labels=labels,
+        channels=channels,
     )
     announce_download(source)
     announce_layout(source)
@@ -90,25 +104,32 @@ def data(
 
     from rich.console import Console
 
-    splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=False)
     Console().print(_table(source.describe()))
     if sheet is not None:
-        from petseg.mask_grid import sample_grid
-
-        grid = sample_grid(splits.train, splits.class_names, ignore_class=splits.ignore_class)
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        grid.savefig(sheet, dpi=150)
-        typer.echo(f"Wrote {printable(sheet)}")
+        _draw(source, False, sheet)
+    if augmented is not None:
+        _draw(source, False if augment is Augment.NONE else augment.value, augmented)
 
 
-def _check_outside(sheet: Path, folder: Path) -> None:
+def _draw(source: "DataSource", augment: str | bool, sheet: Path) -> None:
+    """Draws training examples with their masks into a file."""
+    from petseg.mask_grid import sample_grid
+
+    splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=augment)
+    grid = sample_grid(splits.train, splits.class_names, ignore_class=splits.ignore_class)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    grid.savefig(sheet, dpi=150)
+    typer.echo(f"Wrote {printable(sheet)}")
+
+
+def _check_outside(sheet: Path, folder: Path, option: str) -> None:
     """Refuses a sheet in a dataset folder, where it could replace an image or a mask, or be one."""
     # `images`, `train/masks` and the like may be links to other places.
     folders = (folder, *folder.glob("*/"), *folder.glob("*/*/"))
     if any(sheet.resolve().is_relative_to(each.resolve()) for each in folders):
         raise typer.BadParameter(
             f"{printable(sheet)} is inside the dataset {printable(folder)}. Choose a file outside.",
-            param_hint="--sheet",
+            param_hint=option,
         )
 
 

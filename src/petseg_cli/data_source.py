@@ -1,5 +1,6 @@
 """Where a command's data comes from: its options, as a `petseg.data.source.DataSource`."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,7 @@ def data_source(
         data_dir: `--data-dir`, or None.
         classes: `--classes`, or None.
         binary: `--binary`.
-        **folder: How a folder is read: `images`, `masks`, `ignore_class` and `labels` of
-            `DataSource`.
+        **folder: How a folder is read: `FOLDER_SETTINGS` of `petseg.data.source`.
 
     Returns:
         The source. No image is read or downloaded yet.
@@ -91,6 +91,21 @@ def announce_download(source: "DataSource") -> None:
     if source.name == PETS and not is_prepared(source.data_dir):
         folder = printable(pets_folder(source.data_dir))
         warn(f"Downloading Oxford-IIIT Pet ({DOWNLOAD}) to {folder}")
+
+
+def with_channels(source: "DataSource", info: "ModelInfo") -> "DataSource":
+    """Lets a folder's images have the channels of a model.
+
+    Args:
+        source: The dataset.
+        info: The record of the model.
+
+    Returns:
+        The dataset with that number of channels. Pets have three and stay as they are.
+    """
+    if source.name in (PETS, SYNTHETIC):
+        return source
+    return dataclasses.replace(source, channels=info.channels)
 
 
 def check_classes(source: "DataSource", info: "ModelInfo", model: str) -> None:

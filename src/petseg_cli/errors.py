@@ -20,6 +20,7 @@ SAME_NAME = (
     "backbone",
     "batch_size",
     "binary",
+    "channels",
     "class_weights",
     "classes",
     "config",

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from petseg_cli.data_source import announce_download, announce_layout, check_classes, data_source
+from petseg_cli.data_source import (
+    announce_download,
+    announce_layout,
+    check_classes,
+    data_source,
+    with_channels,
+)
 from petseg_cli.model_loading import MODEL_HELP, find_model, load_model
 from petseg_cli.options import (
     BatchSize,
@@ -57,6 +63,7 @@ def evaluate(
         labels=labels,
     )
     loaded = load_model(found)
+    source = with_channels(source, loaded.info)
     check_classes(source, loaded.info, loaded.name)
     size = loaded.size_for(image_size)
 

@@ -6,7 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from petseg_cli.data_source import announce_download, announce_layout, check_classes, data_source
+from petseg_cli.data_source import (
+    announce_download,
+    announce_layout,
+    check_classes,
+    data_source,
+    with_channels,
+)
 from petseg_cli.model_loading import DEFAULT_MODEL, KERAS_SUFFIX, find_model, load_keras_model
 from petseg_cli.options import (
     Binary,
@@ -118,6 +124,7 @@ def export(
     calibration: Any = None
     checked = f"its {'classes' if quantize or argmax else 'logits'} on synthetic pets"
     if source is not None:
+        source = with_channels(source, loaded.info)
         check_classes(source, loaded.info, loaded.name)
         size = loaded.size_for(image_size)
         announce_download(source)

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -184,6 +185,23 @@ Labels = Annotated[
         help="What the labels or colours in a folder's masks mean: a CSV or JSON file, or a list. "
         "Default: classes.csv, class_dict.csv, labelmap.txt or classes.json in the folder, where "
         "--classes is left out.",
+    ),
+]
+
+
+# Written out, because importing `petseg` imports TensorFlow. A test compares them with its own.
+class Augment(StrEnum):
+    """Augmentations of `petseg.experiment`."""
+
+    NONE = "none"
+    LIGHT = "light"
+    STRONG = "strong"
+
+
+Channels = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="N", help="Channels of a folder's images: 3 for RGB, 1 for grey, or more."
     ),
 ]
 Binary = Annotated[

@@ -9,8 +9,10 @@ import typer
 from petseg_cli.catalogue import BACKBONES, pretrained_models
 from petseg_cli.data_source import announce_download, announce_layout, data_source
 from petseg_cli.options import (
+    Augment,
     BatchSize,
     Binary,
+    Channels,
     Classes,
     Data,
     DataDir,
@@ -60,14 +62,6 @@ class Thaw(StrEnum):
     STAGE5 = "stage5"
 
 
-class Augment(StrEnum):
-    """Augmentations of `petseg.experiment`."""
-
-    NONE = "none"
-    LIGHT = "light"
-    STRONG = "strong"
-
-
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="RUN_DIR", help="Folder for the results.")],
@@ -103,6 +97,7 @@ def train(
     masks: Masks = "masks",
     ignore_class: IgnoreClass = "255",
     labels: Labels = None,
+    channels: Channels = 3,
     binary: Binary = False,
     image_size: Annotated[
         Any,
@@ -156,6 +151,7 @@ def train(
 
     with quiet_import():
         from petseg.comparison import score_table
+        from petseg.data.source import FOLDER_SETTINGS
         from petseg.experiment import Settings
         from petseg.models import MODELS
         from petseg.settings_file import read_config
@@ -170,6 +166,7 @@ def train(
         "masks": masks,
         "ignore_class": ignore_class,
         "labels": labels,
+        "channels": channels,
         "image_size": image_size,
         "batch_size": batch_size,
         "frozen_epochs": frozen_epochs,
@@ -192,7 +189,7 @@ def train(
         raise typer.BadParameter(nearest(values["architecture"], MODELS), param_hint="MODEL")
     if values["weights"] == "pets":
         _check_pretrained(values["architecture"], values["backbone"])
-    how = {name: values[name] for name in ("images", "masks", "ignore_class", "labels")}
+    how = {name: values[name] for name in FOLDER_SETTINGS}
     source = data_source(values["data"], data_dir, values["classes"], values["binary"], **how)
     settings = Settings.from_dict(values)
     result, message = train_with(settings, source, out)

@@ -54,6 +54,19 @@ def test_data_counts_and_draws(cli, tmp_path):
         assert image.width > image.height > 100
 
 
+def test_augmented_examples_are_drawn(cli, own_folder, tmp_path):
+    options = ("--data", own_folder, "--classes", CLASSES)
+    sheets = {name: tmp_path / f"{name}.png" for name in ("none", "light", "strong")}
+    for name, sheet in sheets.items():
+        code, out, _ = cli("data", *options, "--augmented", sheet, "--augment", name)
+        assert code == 0
+        assert out.endswith(f"Wrote {sheet}\n")
+    cli("data", *options, "--sheet", tmp_path / "sheet.png", "--augmented", sheets["light"])
+    images = [np.asarray(Image.open(sheet)) for sheet in (*sheets.values(), tmp_path / "sheet.png")]
+    assert len({image.tobytes() for image in images}) == 3
+    np.testing.assert_array_equal(images[0], images[3])
+
+
 @pytest.mark.parametrize(
     "name",
     ["own/train/images/0.png", "own/val/masks/new.png", "own/sheet.png", "linked/0.png", "l.png"],
@@ -222,6 +235,9 @@ def test_convert(cli, tmp_path):
         ("data --classes a,b", 2, "--classes: --data pets has its own classes"),
         ("data --data synthetic --data-dir .", 2, "--data-dir: It is for --data pets"),
         ("data --verify --sheet x.png", 2, "--sheet: It does not apply with --verify"),
+        ("data --verify --augmented x.png", 2, "--augmented: It does not apply with --verify"),
+        ("data --data synthetic --channels 0", 2, "--channels"),
+        ("data --data synthetic --channels 4", 1, '--channels must be 3 with the data "synthetic"'),
         ("data --data . --classes a,a", 2, "'a,a' is not two or more different names"),
         ("data --data . --classes a", 2, "'a' is not two or more different names"),
         ("data --data synthetic --sheet .", 2, "--sheet: . is a folder"),

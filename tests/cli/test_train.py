@@ -16,8 +16,8 @@ from petseg import experiment, model_info
 from petseg.experiment import Result, Settings
 from petseg.training import THAW_STAGES
 from petseg_cli import main
-from petseg_cli.options import parse_ignore_class, parse_size
-from petseg_cli.train import Augment, Loss, Optimizer, Thaw, train
+from petseg_cli.options import Augment, parse_ignore_class, parse_size
+from petseg_cli.train import Loss, Optimizer, Thaw, train
 from petseg_cli.training_display import TrainingDisplay
 
 TRAIN = (

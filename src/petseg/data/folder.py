@@ -23,6 +23,7 @@ def folder_examples(
     masks: str = MASKS,
     ignore_class: int | None = UNLABELLED,
     labels: Labels | None = None,
+    channels: int = 3,
 ) -> dict[str, tf.data.Dataset]:
     """Reads the examples of a folder at their original sizes.
 
@@ -38,11 +39,12 @@ def folder_examples(
         masks: Name of the folder of masks.
         ignore_class: Label of pixels without a class, or None.
         labels: What the labels or colours in the masks mean.
+        channels: Number of channels of the images, see `petseg.load_folder`.
 
     Returns:
-        For each of "train", "val" and "test" a dataset of dicts: `image` (uint8, `(H, W, 3)`),
-        `mask` (uint8, `(H, W, 1)`, class indices, or `Splits.ignore_class`) and `file_name`.
-        Reading a bad file raises `tf.errors.OpError`, which names it.
+        For each of "train", "val" and "test" a dataset of dicts: `image` (uint8,
+        `(H, W, channels)`), `mask` (uint8, `(H, W, 1)`, class indices, or `Splits.ignore_class`)
+        and `file_name`. Reading a bad file raises `tf.errors.OpError`, which names it.
 
     Raises:
         FileNotFoundError: If a folder is missing, or an image or a mask lacks its partner.
@@ -56,8 +58,9 @@ def folder_examples(
         masks=masks,
         ignore_class=ignore_class,
         labels=labels,
+        channels=channels,
     )
-    return layout_examples(root, layout)
+    return layout_examples(root, layout, channels)
 
 
 def layout_examples(

@@ -27,12 +27,18 @@ from petseg.data.splits import Splits, make_splits
 from petseg.data.statistics import SplitSummary, describe
 from petseg.data.synthetic import synthetic_examples
 from petseg.data.verify import Problem, verify_folder, verify_pets
-from petseg_runtime.validation import boolean, did_you_mean
+from petseg_runtime.validation import boolean, did_you_mean, integer
 
 NAMES = ("pets", "synthetic")
 
 # The fields that say how a folder is read, with their defaults.
-FOLDER_SETTINGS = {"images": IMAGES, "masks": MASKS, "ignore_class": UNLABELLED, "labels": None}
+FOLDER_SETTINGS = {
+    "images": IMAGES,
+    "masks": MASKS,
+    "ignore_class": UNLABELLED,
+    "labels": None,
+    "channels": 3,
+}
 
 # The synthetic pets of a `DataSource` are always the same.
 SYNTHETIC_EXAMPLES = 96
@@ -61,6 +67,7 @@ class DataSource:
         ignore_class: Label of pixels without a class in a folder's masks, or None.
         labels: What the labels or colours in a folder's masks mean: a mapping, or the path of a
             table. A mapping is kept as a tuple of pairs.
+        channels: Number of channels of a folder's images.
 
     Raises:
         ValueError: If a field does not fit the others. The error begins with the field's name.
@@ -74,6 +81,7 @@ class DataSource:
     masks: str = MASKS
     ignore_class: int | None = UNLABELLED
     labels: Labels | LabelTable | None = None
+    channels: int = 3
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -94,6 +102,7 @@ class DataSource:
             "images": os.fspath(self.images),
             "masks": os.fspath(self.masks),
             "ignore_class": checked_ignore_class(self.ignore_class),
+            "channels": integer("channels", self.channels, 1),
         }
         if self.labels is not None:
             checked["labels"] = checked_labels(self.labels)
