@@ -66,7 +66,7 @@ TVERSKY_WEIGHTS = {"alpha": 0.7, "beta": 0.3}
 NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
 # Settings that records leave out where they have these values: earlier records lack them.
-LEFT_OUT = {**FOLDER_SETTINGS, "thaw": "all", "patience": None}
+LEFT_OUT = {**FOLDER_SETTINGS, "thaw": "all", "patience": None, "oversample": False}
 SECTION = "experiment"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
@@ -106,6 +106,8 @@ class Settings:
         optimizer: A key of `OPTIMIZERS`.
         augment: How training images are changed at random: "none", "light" or "strong", see
             `petseg.load_pets`.
+        oversample: Whether training images with rare classes come several times in an epoch, see
+            `petseg.load_folder`.
         seed: Seed of the weights, of the order of the images and of their augmentation.
 
     Raises:
@@ -137,6 +139,7 @@ class Settings:
     class_weights: tuple[float, ...] | str | None = None
     optimizer: str = "adamw"
     augment: str = "light"
+    oversample: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -158,6 +161,7 @@ class Settings:
             "loss": check.choice("loss", self.loss, LOSSES),
             "optimizer": check.choice("optimizer", self.optimizer, OPTIMIZERS),
             "augment": check.choice("augment", self.augment, AUGMENT),
+            "oversample": check.boolean("oversample", self.oversample),
             "seed": check.integer("seed", self.seed, 0),
         }
         if self.classes is not None:
@@ -358,6 +362,7 @@ def run(
             batch_size=settings.batch_size,
             augment=False if settings.augment == NO_AUGMENTATION else settings.augment,
             seed=settings.seed,
+            oversample=settings.oversample,
         )
         model = build(settings, splits)
         plan = _plan(settings, model, splits, callbacks, verbose)

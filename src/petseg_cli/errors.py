@@ -35,6 +35,7 @@ SAME_NAME = (
     "loss",
     "masks",
     "optimizer",
+    "oversample",
     "quantize",
     "scales",
     "seed",

@@ -138,6 +138,12 @@ def train(
     augment: Annotated[
         Augment, typer.Option(help="How training images are changed at random.")
     ] = Augment.LIGHT,
+    oversample: Annotated[
+        bool,
+        typer.Option(
+            "--oversample", help="Show training images with rare classes several times an epoch."
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")
     ] = 0,
@@ -178,6 +184,7 @@ def train(
         "class_weights": class_weights,
         "optimizer": optimizer.value,
         "augment": augment.value,
+        "oversample": oversample,
         "seed": seed,
     }
     if config is not None:

@@ -65,7 +65,7 @@ class TestResize:
 
 class TestTrainingBatches:
     def test_same_seed_same_epochs(self):
-        one, other = (training_batches(numbered_examples(10), BATCHING) for _ in range(2))
+        one, other = (training_batches(numbered_examples(10), BATCHING, 3) for _ in range(2))
         first, second = epoch(one), epoch(one)
         assert equal(first, epoch(other))
         assert equal(second, epoch(other))
@@ -73,21 +73,21 @@ class TestTrainingBatches:
 
     def test_another_seed_gives_other_batches(self):
         batching = Batching(image_size=(24, 32), batch_size=4, augment=True, seed=2)
-        one = training_batches(numbered_examples(10), BATCHING)
-        assert not equal(epoch(one), epoch(training_batches(numbered_examples(10), batching)))
+        one = training_batches(numbered_examples(10), BATCHING, 3)
+        assert not equal(epoch(one), epoch(training_batches(numbered_examples(10), batching, 3)))
 
     def test_iterators_count_as_epochs(self):
         # So a resumed run can go to its epoch without reading the ones before it.
-        dataset = training_batches(numbered_examples(10), BATCHING)
+        dataset = training_batches(numbered_examples(10), BATCHING, 3)
         epochs = [epoch(dataset) for _ in range(3)]
-        resumed = training_batches(numbered_examples(10), BATCHING)
+        resumed = training_batches(numbered_examples(10), BATCHING, 3)
         for _ in range(2):
             iter(resumed)
         assert equal(epoch(resumed), epochs[2])
 
     def test_each_epoch_has_each_example_once_in_a_new_order(self):
         batching = Batching(image_size=(30, 40), batch_size=4, augment=False, seed=0)
-        dataset = training_batches(numbered_examples(10), batching)
+        dataset = training_batches(numbered_examples(10), batching, 3)
         orders = [epoch(dataset)[0][:, 0, 0, 0].tolist() for _ in range(3)]
         assert all(sorted(order) == list(range(10)) for order in orders)
         assert orders[0] != orders[1] != orders[2]
@@ -95,7 +95,7 @@ class TestTrainingBatches:
     @pytest.mark.parametrize("augment", [True, False])
     def test_batches(self, augment):
         batching = Batching(image_size=(24, 32), batch_size=4, augment=augment, seed=0)
-        dataset = training_batches(numbered_examples(10), batching)
+        dataset = training_batches(numbered_examples(10), batching, 3)
         assert len(dataset) == 3
         assert [len(images) for images, _ in dataset] == [4, 4, 2]
         images, masks = dataset.element_spec
@@ -105,7 +105,7 @@ class TestTrainingBatches:
 
     def test_examples_are_read_once(self):
         reads = []
-        dataset = training_batches(numbered_examples(10, reads), BATCHING)
+        dataset = training_batches(numbered_examples(10, reads), BATCHING, 3)
         next(iter(dataset))  # even when the first epoch is broken off
         epoch(dataset)
         assert reads == list(range(10))
@@ -152,5 +152,5 @@ def test_numpy_integers_are_integers(image_size):
     numbers = (*batching.image_size, batching.batch_size, batching.seed)
     assert [type(number) for number in numbers] == [int] * 4
     assert isinstance(batching.image_size, tuple)
-    one, other = (training_batches(numbered_examples(10), each) for each in (batching, BATCHING))
+    one, other = (training_batches(numbered_examples(10), each, 3) for each in (batching, BATCHING))
     assert equal(epoch(one), epoch(other))

@@ -84,6 +84,7 @@ def load_folder(
     augment: Augment = True,
     seed: int = 0,
     channels: int = 3,
+    oversample: bool = False,
 ) -> Splits:
     """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
 
@@ -144,6 +145,9 @@ def load_folder(
         channels: Number of channels of your own images: 3 for RGB, 1 for grey. Of other numbers,
             the files must have as many channels: TIFF, `.npy` of `(H, W, channels)`, or images with
             transparency. uint16 is scaled: 65535 becomes 255.
+        oversample: Whether training images with rare classes come several times in an epoch: a
+            class that a share f of the images has up to `sqrt(0.5 / f)` times (arXiv:1908.03195).
+            Reads all training masks at once.
 
     Returns:
         The batches of the three splits and their class names. Their `ignore_class` is that of the
@@ -162,7 +166,7 @@ def load_folder(
         ...     3, class_names=streets.class_names, ignore_class=streets.ignore_class
         ... )
     """
-    batching = Batching(image_size, batch_size, augment, seed)
+    batching = Batching(image_size, batch_size, augment, seed, oversample)
     if validation.boolean("binary", binary) and class_names is not None:
         raise ValueError(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "

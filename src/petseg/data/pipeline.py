@@ -15,6 +15,7 @@ import tensorflow as tf
 from petseg.data.augmentation import Augment, Augmentation, find_augmentation
 from petseg.data.batch_augmentation import augment_batch
 from petseg.data.epochs import SeededEpochs
+from petseg.data.oversampling import oversampled
 from petseg.data.own_augmentation import Function, augmented, description, own_function
 from petseg_runtime import validation
 
@@ -31,6 +32,7 @@ class Batching:
         batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
         augment: How training batches are augmented, see `find_augmentation`.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+        oversample: Whether training examples with rare classes are repeated, see `oversampled`.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -40,12 +42,14 @@ class Batching:
     batch_size: int
     augment: Augment
     seed: int
+    oversample: bool = False
 
     def __post_init__(self) -> None:
         checked = {
             "image_size": validation.image_size("image_size", self.image_size),
             "batch_size": validation.integer("batch_size", self.batch_size, minimum=1),
             "seed": validation.integer("seed", self.seed, minimum=0),
+            "oversample": validation.boolean("oversample", self.oversample),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -58,7 +62,10 @@ class Batching:
 
 
 def training_batches(
-    examples: tf.data.Dataset, batching: Batching, background: int | None = None
+    examples: tf.data.Dataset,
+    batching: Batching,
+    num_classes: int,
+    background: int | None = None,
 ) -> tf.data.Dataset:
     """Makes training batches: cached, shuffled each epoch and, if wanted, augmented each epoch.
 
@@ -68,6 +75,7 @@ def training_batches(
     Args:
         examples: Examples of known number, see the description of this module.
         batching: Size, number and seed of the batches, and how they are augmented.
+        num_classes: Number of classes.
         background: The background class, for augmentation that pastes objects.
 
     Returns:
@@ -83,6 +91,8 @@ def training_batches(
     scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
     cached = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
+    if batching.oversample:
+        cached = oversampled(cached, num_classes)
 
     def prepare(
         images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor

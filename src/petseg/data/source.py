@@ -169,6 +169,7 @@ class DataSource:
         batch_size: int = 16,
         augment: Augment = True,
         seed: int = 0,
+        oversample: bool = False,
     ) -> Splits:
         """Loads the batches of the three splits. "pets" downloads 800 MB unless it is there.
 
@@ -185,6 +186,8 @@ class DataSource:
                 `petseg.load_folder`.
             seed: Seed of the order of the training examples and of their augmentation, 0 or more.
                 The synthetic pets are the same with every seed.
+            oversample: Whether training images with rare classes come several times in an epoch,
+                see `petseg.load_folder`.
 
         Returns:
             The batches, their class names and `ignore_class`.
@@ -204,8 +207,9 @@ class DataSource:
                 binary=self.binary,
                 augment=augment,
                 seed=seed,
+                oversample=oversample,
             )
-        batching = Batching(image_size, batch_size, augment, seed)
+        batching = Batching(image_size, batch_size, augment, seed, oversample)
         return make_splits(self.examples(), class_names, None, batching)
 
     def examples(self) -> dict[str, tf.data.Dataset]:

@@ -128,7 +128,7 @@ def make_splits(
                     f"the background class so, or set `{name}` to 0."
                 )
     return Splits(
-        train=training_batches(examples["train"], batching, background),
+        train=training_batches(examples["train"], batching, len(class_names), background),
         val=evaluation_batches(examples["val"], batching, cache=True),
         # Usually read once, so not worth the memory.
         test=evaluation_batches(examples["test"], batching, cache=False),
