@@ -112,7 +112,7 @@ def again(part: str, scale: float, seed: int, models: Path, out: Path) -> bool:
         Whether nothing failed.
     """
     record = json.loads(out.read_text(encoding="utf-8"))
-    record["run_again"] = [*record.get("run_again", []), part]
+    record["run_again"] = list(dict.fromkeys([*record.get("run_again", []), part]))
     record["failures"] = [row for row in record["failures"] if row["part"] != part]
     row = record["parts"][part] = {"done": 0, "failures": 0}
     for run in _slices(scale, seed, models, only=part):
