@@ -294,7 +294,7 @@ def test_no_scale_makes_an_image_too_small():
         sizes.append(images.shape[1:3])
         return images
 
-    predictor(model, scales=(0.1, 1))(np.zeros((50, 70, 3), np.uint8))
+    predictor(model, scales=(0.25, 1))(np.zeros((50, 70, 3), np.uint8))
     assert sizes == [(32, 32), (64, 64)]
 
 
@@ -302,6 +302,8 @@ def test_no_scale_makes_an_image_too_small():
     ("options", "message"),
     [
         ({"scales": ()}, "`scales` must hold one or more positive numbers"),
+        ({"scales": (1, 1000)}, r"`scales` must lie between 0.25 and 4. Received: 1, 1000\."),
+        ({"scales": (0.1,)}, r"`scales` must lie between 0.25 and 4. Received: 0.1\."),
         ({"scales": (1, 0)}, r"`scales` must hold one or more positive numbers.*\(1, 0\)"),
         ({"scales": 2}, "`scales` must hold one or more positive numbers"),
         ({"scales": (True,)}, "`scales` must hold one or more positive numbers"),

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 def predict(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Photos, folders of photos, and videos."),
+        # What cannot be read is reported, and the others are processed.
+        typer.Argument(
+            metavar="PATH", readable=False, help="Photos, folders of photos, and videos."
+        ),
     ],
     model: ModelOption = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path(

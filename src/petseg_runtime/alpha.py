@@ -1,7 +1,9 @@
 """Alpha: how much of each pixel belongs to what is cut out of an image."""
 
 import importlib.util
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -108,7 +110,8 @@ def matted(
     given = np.select([np.asarray(nearest) == 0, np.asarray(nearest) == 255], [0.0, 1.0], 0.5)
     if not {0.0, 1.0} <= set(np.unique(given).tolist()):  # matting needs pixels of both kinds
         return feathered(solid, border), photo
-    found = estimate_alpha_cf(small, given)
+    with redirect_stdout(io.StringIO()):  # It prints notes about its preconditioner.
+        found = estimate_alpha_cf(small, given)
     front = estimate_foreground_ml(small, found)
 
     alpha, colours = solid.copy(), photo.copy()

@@ -129,12 +129,12 @@ def read_background(onto: str | os.PathLike[str]) -> str | np.ndarray:
 
 
 def _parse_colour(text: str) -> tuple[int, int, int] | None:
-    """Reads a name such as "white" or digits such as "#ff8800". Returns None for other text."""
+    """Reads "white" or "#ff8800". Returns None for other text, and for a colour with alpha."""
     try:
-        red, green, blue, *_ = ImageColor.getrgb(text)
+        red, green, blue, *alpha = ImageColor.getrgb(text)
     except ValueError:
         return None
-    return red, green, blue
+    return None if alpha else (red, green, blue)
 
 
 def _as_bytes(pixels: np.ndarray) -> np.ndarray:

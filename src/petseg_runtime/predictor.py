@@ -42,6 +42,9 @@ PIXELS_AT_ONCE = IMAGES_AT_ONCE * SHORTER_SIDE**2
 # more takes as long as a few images.
 MANY_IMAGES = 8
 
+# Beyond these, the model sees nothing that it was trained on, and memory runs out.
+SCALE_LIMITS = (0.25, 4.0)
+
 # The scales of `scales="auto"`: the second look, at small objects, is for images in which the first
 # found little. See docs/results/closer_look.json.
 AUTO = "auto"
@@ -98,9 +101,9 @@ class Predictor:
             was trained at or, where that is unknown, a shorter side of 224 pixels.
         tta: Whether to average the logits with those of the mirrored image.
         tile: Side in pixels of the tiles in which the model sees an image at its own size.
-        scales: Factors of the size at which the model sees an image, once at each; the
-            probabilities are averaged. "auto" is 1, and 1.5 as well where the model's record says
-            that this pays.
+        scales: Factors of the size at which the model sees an image, once at each, from 0.25 to
+            4; the probabilities are averaged. "auto" is 1, and 1.5 as well where the model's record
+            says that this pays.
         output: "mask" or "probabilities".
         images_at_once: Number of images of the same size that the model gets at once.
         one_core: Opens the model for calls from several threads at once, each of which takes one
@@ -141,6 +144,13 @@ class Predictor:
         if isinstance(self.scales, str) and self.scales == AUTO:
             return
         scales = validation.positive_numbers("scales", self.scales, or_text=AUTO)
+        smallest, largest = SCALE_LIMITS
+        if not all(smallest <= scale <= largest for scale in scales):
+            listed = ", ".join(f"{scale:g}" for scale in scales)
+            raise ValueError(
+                f"`scales` must lie between {smallest:g} and {largest:g}. Received: {listed}. For "
+                "details of large images, pass `tile` instead."
+            )
         object.__setattr__(self, "scales", scales)
         if not self._at_several_scales:
             return

@@ -404,6 +404,8 @@ def test_a_model_of_unknown_size_says_so_in_one_line(cli, photos, tmp_path, make
         ("photo.png --model run", 1, "petseg: error: run/model.keras is not a file that `keras"),
         ("photo.png --model bad.keras", 1, "petseg: error: bad.keras is not a file that `keras"),
         ("nothing.jpg", 1, "petseg: There is no file nothing.jpg."),
+        ("photo.png --scales 1,1000", 1, "--scales must lie between 0.25 and 4. Received: 1,"),
+        ("photo.png --cutout --background #ff880080", 2, "--background: It must be a colour"),
     ],
 )
 def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args, code, message):
