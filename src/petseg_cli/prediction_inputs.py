@@ -48,7 +48,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     seen: set[Path] = set()
     for path in paths:
         try:
-            files = list(_files_in(path))
+            files = list(_files_in(path, found.problems))
         except OSError as error:
             found.problems[path] = str(error)
             continue
@@ -71,12 +71,16 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _files_in(path: Path) -> Iterator[Path]:
+def _files_in(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
     from petseg_runtime.image_io import find_images
     from petseg_runtime.predictor import is_pattern
 
     if path.is_dir() or is_pattern(path):
-        yield from (image for image in find_images(path) if not _is_result(image))
+
+        def report(error: OSError) -> None:
+            problems[Path(error.filename)] = str(error)
+
+        yield from (image for image in find_images(path, on_error=report) if not _is_result(image))
         return
     if not path.exists():
         raise FileNotFoundError(f"There is no file {printable(path)}.")

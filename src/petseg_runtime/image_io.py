@@ -4,7 +4,7 @@ import glob
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -201,7 +201,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(pixels / 257).astype(np.uint8))  # 65535 / 257 = 255.
 
 
-def find_images(folder_or_pattern: str | os.PathLike[str], channels: int = 3) -> list[Path]:
+def find_images(
+    folder_or_pattern: str | os.PathLike[str],
+    channels: int = 3,
+    on_error: Callable[[OSError], None] | None = None,
+) -> list[Path]:
     """Finds the image files in a folder and its subfolders, or those that match a pattern.
 
     Files count as images by their suffix, see `IMAGE_SUFFIXES`. Hidden files, whose names begin
@@ -211,16 +215,27 @@ def find_images(folder_or_pattern: str | os.PathLike[str], channels: int = 3) ->
         folder_or_pattern: A folder, or a glob pattern such as "photos/*.jpg". `**` matches any
             number of folders.
         channels: As for `is_image_name`.
+        on_error: Function of the error of a subfolder that cannot be listed. By default the error
+            is raised.
 
     Returns:
         The paths, sorted.
 
     Raises:
         FileNotFoundError: If there are none.
+        OSError: If a folder cannot be listed.
     """
+
+    def fail(error: OSError) -> None:
+        raise error
+
     folder = Path(folder_or_pattern)
     if folder.is_dir():
-        found = list(folder.rglob("*"))
+        found = [
+            Path(parent, name)
+            for parent, _, names in os.walk(folder, onerror=on_error or fail)
+            for name in names
+        ]
     else:
         found = [Path(match) for match in glob.glob(str(folder), recursive=True)]  # noqa: PTH207
     paths = sorted(path for path in found if is_image_name(path, channels) and path.is_file())

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +258,23 @@ def test_the_rounding_error_of_a_resize_is_clipped():
 def test_what_are_no_pixels_is_refused(images, message):
     with pytest.raises(ValueError, match=f"`photos` .*{message}"):
         checked_pixels(images, "photos", (3, 4))
+
+
+def test_a_subfolder_that_cannot_be_listed_is_reported(tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "closed").mkdir(mode=0)
+    code = (
+        "import sys; from petseg_runtime.image_io import find_images; errors = []\n"
+        "print(len(find_images(sys.argv[1], on_error=errors.append)), errors[0].filename)\n"
+        "find_images(sys.argv[1])"
+    )
+    # The superuser may list every folder, unless it gives up that right.
+    without_rights = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    ran = subprocess.run(
+        [*without_rights, sys.executable, "-c", code, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout == f"1 {tmp_path / 'closed'}\n"
+    assert "PermissionError" in ran.stderr.splitlines()[-1]
