@@ -34,8 +34,8 @@ def fcn32(
     Args:
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
-            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
-            file where these are used, else "efficientnetlite0".
+            model, or `petseg.Backbone`. By default the one of the `.keras` file where
+            that is used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
@@ -97,8 +97,8 @@ def fcn16(
     Args:
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
-            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
-            file where these are used, else "efficientnetlite0".
+            model, or `petseg.Backbone`. By default the one of the `.keras` file where
+            that is used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
