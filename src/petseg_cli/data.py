@@ -1,6 +1,7 @@
 """`petseg data`: what a dataset holds."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -26,8 +27,7 @@ from petseg_cli.streams import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from petseg.data import SplitSummary
-    from petseg.data.source import DataSource
+    from petseg.data import Splits, SplitSummary
     from petseg.data.verify import Problem
 
 GRID_SIZE = (224, 224)
@@ -104,18 +104,23 @@ def data(
 
     from rich.console import Console
 
+    splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=False)
     Console().print(_table(source.describe()))
     if sheet is not None:
-        _draw(source, False, sheet)
+        _draw(splits, sheet)
     if augmented is not None:
-        _draw(source, False if augment is Augment.NONE else augment.value, augmented)
+        if augment is not Augment.NONE:
+            with warnings.catch_warnings(action="ignore"):  # The labels were warned of.
+                splits = source.splits(
+                    image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=augment.value
+                )
+        _draw(splits, augmented)
 
 
-def _draw(source: "DataSource", augment: str | bool, sheet: Path) -> None:
+def _draw(splits: "Splits", sheet: Path) -> None:
     """Draws training examples with their masks into a file."""
     from petseg.mask_grid import sample_grid
 
-    splits = source.splits(image_size=GRID_SIZE, batch_size=GRID_BATCH_SIZE, augment=augment)
     grid = sample_grid(splits.train, splits.class_names, ignore_class=splits.ignore_class)
     sheet.parent.mkdir(parents=True, exist_ok=True)
     grid.savefig(sheet, dpi=150)

@@ -120,7 +120,7 @@ def register_tiny_architecture() -> None:
     """Adds an architecture to `petseg.MODELS` that trains in a second."""
     import keras
 
-    from petseg import MODELS
+    from petseg import BACKBONES, MODELS
     from petseg.models.assembly import assemble
 
     def tiny(num_classes: int, *, backbone: str, weights: Any, **names: Any) -> keras.Model:
@@ -132,7 +132,12 @@ def register_tiny_architecture() -> None:
         x = encoder(keras.layers.Rescaling(1 / 255)(images))
         logits = keras.layers.Conv2D(num_classes, 1)(keras.layers.SpatialDropout2D(0.2)(x))
         return assemble(
-            images, logits, architecture="tiny", backbone=backbone, weights=weights, **names
+            images,
+            logits,
+            architecture="tiny",
+            backbone=BACKBONES[backbone],
+            weights=weights,
+            **names,
         )
 
     MODELS["tiny"] = tiny  # type: ignore[index]
