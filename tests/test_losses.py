@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import petseg
 
@@ -117,17 +116,21 @@ def test_compiled_loss_under_mixed_precision(ignore_class, output_dtype):
 
 
 def test_gradients_vanish_at_ignored_pixels():
+    assert_gradients_vanish_at(2, petseg.CrossEntropyDice(ignore_class=2))
+
+
+def assert_gradients_vanish_at(ignore_class, loss):
     truth, logits = random_batch((1, 4, 4))
     images = keras.Input((4, 4, 4))
     bias = keras.layers.Dense(64, kernel_initializer="zeros")
     flat = bias(keras.layers.GlobalAveragePooling2D()(images))
     model = keras.Model(images, keras.layers.Reshape((4, 4, 4))(flat))
-    loss = petseg.CrossEntropyDice(ignore_class=2)
     model.compile(keras.optimizers.SGD(1.0), loss=loss)
     model.fit(logits, truth, verbose=0)
     moved = bias.get_weights()[1].reshape(4, 4, 4) != 0
-    np.testing.assert_array_equal(moved.all(axis=-1), truth[0] != 2)
-    np.testing.assert_array_equal(moved.any(axis=-1), truth[0] != 2)
+    assert np.isfinite(bias.get_weights()[1]).all()
+    np.testing.assert_array_equal(moved.all(axis=-1), truth[0] != ignore_class)
+    np.testing.assert_array_equal(moved.any(axis=-1), truth[0] != ignore_class)
 
 
 def test_masks_with_and_without_a_last_axis_are_the_same():
@@ -230,15 +233,7 @@ def test_tversky_loss_sums_over_the_pixels_that_count(ignore_class):
 
 @pytest.mark.parametrize("of_keras", [focal(), tversky(), keras.losses.Dice()])
 def test_ignored_pixels_have_no_gradient_in_losses_of_keras(of_keras):
-    truth, logits = random_batch(void=(255,))
-    loss = petseg.OneHotLoss(of_keras, 255)
-    variable = tf.Variable(logits)
-    with tf.GradientTape() as tape:
-        value = loss(truth, variable)
-    gradient = tape.gradient(value, variable).numpy()
-    assert np.isfinite(gradient).all()
-    assert np.abs(gradient[truth == 255]).max() == 0
-    assert np.abs(gradient[truth != 255]).max() > 0
+    assert_gradients_vanish_at(2, petseg.OneHotLoss(of_keras, ignore_class=2))
 
 
 @pytest.mark.parametrize("of_keras", [focal(), tversky()])
