@@ -4,6 +4,7 @@ A damaged file is told by its reader, the number of the good file and the damage
 process of its own reads them, one after the other, so that a crash or a hang costs one case.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -62,6 +63,7 @@ def cases(reader: str, count: int, seed: int) -> list[Case]:
 
 def run_here(case: Case) -> str | None:
     """Reads a damaged file in this process. Returns what broke the contract, or None."""
+    importlib.import_module("petseg")  # Not while the time runs: stopped halfway, it stays broken.
     row = READERS[case.reader]
     good = _good_files(row)[case.file]
     with tempfile.TemporaryDirectory() as folder:
