@@ -20,10 +20,19 @@ from petseg.feature_taps import STRIDES, coarsest_stride, find_features, named_f
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 
 
-def _rescale(
+def rescale(
     images: keras.KerasTensor, scale: Sequence[float], offset: Sequence[float]
 ) -> keras.KerasTensor:
-    """Maps channels by the constants of red, green and blue, which are repeated beyond three."""
+    """Maps channels by constants of red, green and blue.
+
+    Args:
+        images: Images `(N, H, W, C)`.
+        scale: Three factors. For other numbers of channels, see `in_cycle`.
+        offset: Three numbers that are added afterwards.
+
+    Returns:
+        `(N, H, W, C)`.
+    """
     scale, offset = (in_cycle(values, images.shape[-1]) for values in (scale, offset))
     return layers.Rescaling(scale, offset=offset, name="preprocess")(images)
 
@@ -57,7 +66,7 @@ def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
     """[0, 255] to zero mean and unit variance over ImageNet, the input of EfficientNetV2-B0."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * value) for value in deviation]
-    return _rescale(images, scale, [-m / d for m, d in zip(mean, deviation, strict=True)])
+    return rescale(images, scale, [-m / d for m, d in zip(mean, deviation, strict=True)])
 
 
 def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -65,7 +74,7 @@ def _to_centred_bgr(images: keras.KerasTensor) -> keras.KerasTensor:
 
     Of other numbers of channels, the order is turned round as a whole.
     """
-    centred = _rescale(images, (1.0, 1.0, 1.0), (-123.68, -116.779, -103.939))
+    centred = rescale(images, (1.0, 1.0, 1.0), (-123.68, -116.779, -103.939))
     return ops.flip(centred, axis=-1)
 
 
@@ -139,8 +148,8 @@ def _efficientnet_lite(name: str) -> Backbone:
     )
 
 
-BACKBONES: dict[str, Backbone] = {
-    "mobilenet": Backbone(
+_ROWS = (
+    Backbone(
         "mobilenet",
         build=applications.MobileNet,
         preprocess=_to_unit_range,
@@ -153,7 +162,7 @@ BACKBONES: dict[str, Backbone] = {
         ),
         source="MobileNet (Howard et al., arXiv:1704.04861)",
     ),
-    "mobilenetv2": Backbone(
+    Backbone(
         "mobilenetv2",
         build=applications.MobileNetV2,
         preprocess=_to_unit_range,
@@ -166,7 +175,7 @@ BACKBONES: dict[str, Backbone] = {
         ),
         source="MobileNetV2 (Sandler et al., arXiv:1801.04381)",
     ),
-    "mobilenetv3small": Backbone(
+    Backbone(
         "mobilenetv3small",
         build=applications.MobileNetV3Small,
         preprocess=_to_unit_range,
@@ -180,7 +189,7 @@ BACKBONES: dict[str, Backbone] = {
         source="MobileNetV3 small (Howard et al., arXiv:1905.02244)",
         options={"include_preprocessing": False},
     ),
-    "mobilenetv3large": Backbone(
+    Backbone(
         "mobilenetv3large",
         build=applications.MobileNetV3Large,
         preprocess=_to_unit_range,
@@ -194,7 +203,7 @@ BACKBONES: dict[str, Backbone] = {
         source="MobileNetV3 large (Howard et al., arXiv:1905.02244)",
         options={"include_preprocessing": False},
     ),
-    "vgg16": Backbone(
+    Backbone(
         "vgg16",
         build=applications.VGG16,
         preprocess=_to_centred_bgr,
@@ -202,7 +211,7 @@ BACKBONES: dict[str, Backbone] = {
         source="VGG16 (Simonyan and Zisserman, arXiv:1409.1556)",
         reversed_channels=True,
     ),
-    "resnet50": Backbone(
+    Backbone(
         "resnet50",
         build=applications.ResNet50,
         preprocess=_to_centred_bgr,
@@ -216,7 +225,7 @@ BACKBONES: dict[str, Backbone] = {
         source="ResNet50 (He et al., arXiv:1512.03385)",
         reversed_channels=True,
     ),
-    "efficientnetv2b0": Backbone(
+    Backbone(
         "efficientnetv2b0",
         build=applications.EfficientNetV2B0,
         preprocess=_to_imagenet_statistics,
@@ -230,10 +239,12 @@ BACKBONES: dict[str, Backbone] = {
         source="EfficientNetV2-B0 (Tan and Le, arXiv:2104.00298)",
         options={"include_preprocessing": False},
     ),
-    "efficientnetlite0": _efficientnet_lite("efficientnetlite0"),
-    "efficientnetlite1": _efficientnet_lite("efficientnetlite1"),
-    "efficientnetlite2": _efficientnet_lite("efficientnetlite2"),
-}
+    _efficientnet_lite("efficientnetlite0"),
+    _efficientnet_lite("efficientnetlite1"),
+    _efficientnet_lite("efficientnetlite2"),
+)
+
+BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}
 
 
 def encode(

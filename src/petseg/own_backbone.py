@@ -1,15 +1,14 @@
 """What may be given as `backbone`: a name, a function of Keras, a model or a `Backbone`."""
 
-import functools
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import applications, layers, ops
+from keras import applications, ops
 
-from petseg.backbones import BACKBONES, Backbone, in_cycle
+from petseg.backbones import BACKBONES, Backbone, rescale
 from petseg_runtime import validation
 
 BackboneLike = str | Backbone | keras.Model | Callable[..., keras.Model]
@@ -47,29 +46,26 @@ def _of_application(build: Callable[..., keras.Model]) -> Backbone:
             "`backbone` must be a key of `petseg.BACKBONES`, a function of `keras.applications` or "
             f"its name, a Keras model, or a `petseg.Backbone`. Received: {build!r}."
         )
-    preprocess = sys.modules[build.__module__].preprocess_input
-    _, _, is_reversed = _constants(preprocess)
+    scale, offset, is_reversed = _constants(sys.modules[build.__module__].preprocess_input)
+
+    def preprocess(images: keras.KerasTensor) -> keras.KerasTensor:
+        if scale != [1.0, 1.0, 1.0] or offset != [0.0, 0.0, 0.0]:
+            images = rescale(images, scale, offset)
+        return ops.flip(images, axis=-1) if is_reversed else images
+
     return Backbone(
         name,
         build,
-        preprocess=functools.partial(_preprocess, preprocess),
+        preprocess,
         source=f"keras.applications.{name}",
         reversed_channels=is_reversed,
     )
 
 
-def _preprocess(function: Preprocess, images: keras.KerasTensor) -> keras.KerasTensor:
-    """Does what a function `preprocess_input` of Keras does, by layers that can be saved."""
-    scale, offset, is_reversed = _constants(function)
-    if scale != [1.0, 1.0, 1.0] or offset != [0.0, 0.0, 0.0]:
-        scale, offset = (in_cycle(values, images.shape[-1]) for values in (scale, offset))
-        images = layers.Rescaling(scale, offset=offset, name="preprocess")(images)
-    return ops.flip(images, axis=-1) if is_reversed else images
-
-
 def _constants(function: Preprocess) -> tuple[list[float], list[float], bool]:
-    """Reads scale and offset of red, green and blue, and whether their order is turned round.
+    """Reads what a function `preprocess_input` does, so that layers that can be saved do the same.
 
+    Returns the scale and offset of red, green and blue, and whether their order is turned round.
     Every such function of Keras is linear in each channel, so black and white are enough.
     """
     black, white, red = (
