@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from petseg import replicas
 from petseg.label_shapes import labels_for
 from petseg_runtime import validation
 
@@ -73,19 +74,24 @@ class CrossEntropyDice(keras.losses.Loss):
         # Each pixel's share of a weighted mean, times the number of pixels: Keras takes the mean
         # over all pixels.
         weighted_truth = truth * ops.convert_to_tensor(weights, dtype=self.dtype)
-        mean_weight = ops.mean(ops.sum(weighted_truth, axis=-1))
         cross_entropy = -ops.sum(weighted_truth * log_probabilities, axis=-1)
-        cross_entropy = cross_entropy / ops.where(mean_weight > 0, mean_weight, 1.0)
 
         probabilities = ops.exp(log_probabilities) * ops.sum(truth, axis=-1, keepdims=True)
         axes = tuple(range(len(y_pred.shape) - 1))
-        overlap = ops.sum(truth * probabilities, axis=axes)
-        size = ops.sum(truth, axis=axes) + ops.sum(probabilities, axis=axes)
+        pixels, weight, overlap, size = replicas.sums(
+            ops.cast(ops.size(cross_entropy), self.dtype),
+            ops.sum(weighted_truth),
+            ops.sum(truth * probabilities, axis=axes),
+            ops.sum(truth, axis=axes) + ops.sum(probabilities, axis=axes),
+        )
+        mean_weight = weight / pixels
+        cross_entropy = cross_entropy / ops.where(mean_weight > 0, mean_weight, 1.0)
         coefficients = (2.0 * overlap + 1.0) / (size + 1.0)
         scored = [index for index in range(num_classes) if index != self.ignore_class]
         dice = 1.0 - ops.mean(ops.take(coefficients, scored, axis=0))
 
-        return ops.where(is_valid, cross_entropy + dice, float("nan"))
+        losses = replicas.balanced(cross_entropy + dice)
+        return ops.where(is_valid, losses, float("nan"))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -153,10 +159,16 @@ class OneHotLoss(keras.losses.Loss):
         probabilities = ops.where(ops.expand_dims(counted, -1) > 0, probabilities, _NOTHING)
         losses = self.loss.call(truth, probabilities)
         if len(losses.shape) == len(truth.shape) - 1:  # Of each pixel. Keras means over all pixels.
-            share = ops.mean(counted)
-            losses = losses / ops.where(share > 0, share, 1.0)
+            total, pixels = replicas.sums(
+                ops.sum(counted), ops.cast(ops.size(counted), self.dtype)
+            )
+            losses = losses / ops.where(total > 0, total / pixels, 1.0)
+        elif replicas.num_replicas() > 1:
+            whole = [replicas.whole_batch(part) for part in (truth, probabilities)]
+            losses = ops.mean(self.loss.call(*whole))
         else:
             losses = ops.mean(losses)
+        losses = replicas.balanced(ops.broadcast_to(losses, ops.shape(counted)))
         return ops.where(is_valid, losses, float("nan"))
 
     def get_config(self) -> dict[str, Any]:

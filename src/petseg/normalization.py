@@ -17,14 +17,16 @@ class FusedBatchNormalization(layers.BatchNormalization):
     Weights and results are those of `keras.layers.BatchNormalization`, which makes several passes
     over the features. In a compiled function, a layer that uses its moving statistics directly
     after a convolution becomes part of that convolution: its scale multiplies the kernel, and its
-    offset becomes a bias. On other backends than TensorFlow this is the layer of Keras.
+    offset becomes a bias. On other backends than TensorFlow, and to synchronize the statistics of
+    several devices, this is the layer of Keras.
 
     Args:
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if keras.backend.backend() != "tensorflow":
+        is_synchronized = self.synchronized and training and self.trainable
+        if is_synchronized or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 

@@ -1,0 +1,92 @@
+"""Sums over the parts of a batch that several devices of TensorFlow hold.
+
+Under `tf.distribute.MirroredStrategy` a loss sees the part of the batch that is on its device, and
+TensorFlow adds the gradients of all devices. On JAX a loss sees the whole batch.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+
+def num_replicas() -> int:
+    """Returns the number of devices that share a batch; 1 outside of training on several."""
+    context = tf.distribute.get_replica_context()  # None while Keras traces the model alone
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def sums(*values: Any) -> list[Any]:
+    """Adds tensors over all devices that share the batch.
+
+    Args:
+        *values: Tensors of the same shapes on each device.
+
+    Returns:
+        Their sums, the same on each device. The values themselves outside a strategy.
+    """
+    if num_replicas() == 1:
+        return list(values)
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, list(values))
+
+
+def whole_batch(value: Any) -> Any:
+    """Puts the parts of a batch together.
+
+    Args:
+        value: The part of the batch on this device, a tensor.
+
+    Returns:
+        The whole batch, on each device.
+    """
+    if num_replicas() == 1:
+        return value
+    return tf.distribute.get_replica_context().all_gather(value, axis=0)
+
+
+def balanced(values: Any) -> Any:
+    """Scales gradients so that every pixel of the batch counts the same on each device.
+
+    Keras adds the gradients of the means over the part on each device, as if the parts were equal.
+    The last batch of an epoch may leave a device with fewer images, or with none.
+
+    Args:
+        values: One value for each pixel on this device, which the loss is the mean of.
+
+    Returns:
+        The values themselves, with other gradients.
+    """
+    if num_replicas() == 1:
+        return values
+    count = ops.cast(ops.size(values), values.dtype)
+    (total,) = sums(count)
+    scaled = values * (count * num_replicas() / total)
+    return scaled + ops.stop_gradient(values - scaled)
+
+
+class SynchronizedBatchNorm:
+    """A context in which batch normalization takes its statistics from the whole batch.
+
+    Args:
+        model: The model. Nothing is changed if it is on one device.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._layers = []
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            self._layers = [
+                layer
+                for layer in model._flatten_layers()
+                if isinstance(layer, layers.BatchNormalization) and not layer.synchronized
+            ]
+
+    def __enter__(self) -> None:
+        for layer in self._layers:
+            layer.synchronized = True
+
+    def __exit__(self, *_: object) -> None:
+        # The saved model is the same on one device.
+        for layer in self._layers:
+            layer.synchronized = False
