@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import keras
 
+from petseg import processes
 from petseg.run_lock import RunLock
 from petseg.run_state import (
     COMPLETE,
@@ -34,7 +35,8 @@ class Run:
     checksums, and after that they get their final names. A process that is killed at any point
     leaves a folder that `open` brings to the state of the last finished epoch.
 
-    Use `Run.open`, as a context manager: it holds the lock of the folder.
+    Use `Run.open`, as a context manager: it holds the lock of the folder. Of several processes that
+    train together, the first has the lock and writes; the others only read.
 
     Args:
         folder: The folder of the run, or None for a run without files.
@@ -44,7 +46,8 @@ class Run:
         self.files = None if folder is None else RunFiles(folder)
         self.state = RunState()
         self._best_weights: list[Any] | None = None
-        self._lock = None if self.files is None else RunLock(self.files.lock)
+        self._writes = self.files is not None and processes.is_first()
+        self._lock = RunLock(self.files.lock) if self.files and self._writes else None
         self._new_folder = False
 
     @classmethod
@@ -61,26 +64,56 @@ class Run:
             BlockingIOError: If another process trains in the folder.
             ValueError: If `run_dir` is a file or has results of something else, or if one of the
                 run's files is damaged.
+            RuntimeError: If the first of several processes could not open the folder.
         """
         run = cls(None if run_dir is None else Path(run_dir))
-        if run.files is None or run._lock is None:
+        if run.files is None:
             return run
-        folder = run.files.folder
+        error: Exception | None = None
+        if run._lock is not None:
+            try:
+                run._begin(run.files, run._lock)
+            except (OSError, ValueError) as found:
+                error = found
+        if not processes.all_agree(error is None):
+            raise error or RuntimeError(f"Process 0 could not open {run.files.folder}.")
+        if not run._writes and run.files.state.exists():
+            run.state = RunState.read(run.files.state)
+        return run
+
+    @classmethod
+    def tidy(cls, folder: str | os.PathLike[str]) -> None:
+        """Finishes or undoes what a killed process left half done, in the first process.
+
+        Args:
+            folder: The folder of a run.
+
+        Raises:
+            BlockingIOError: If another process trains in the folder.
+            ValueError: If one of the run's files is damaged.
+        """
+        run = cls(Path(folder))
+        if run.files is not None and run._lock is not None:
+            run._begin(run.files, run._lock)
+            run.close()
+
+    def _begin(self, files: RunFiles, lock: RunLock) -> None:
+        """Locks the folder and reads its state, or leaves it as it was."""
+        folder = files.folder
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"`run_dir` must be a folder. Received: {folder}, a file.")
-        run._new_folder = not folder.exists()
+        self._new_folder = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        run._lock.acquire()
+        lock.acquire()
         try:
-            if run.files.state.exists():
-                run.state = RunState.read(run.files.state)
+            if files.state.exists():
+                self.state = RunState.read(files.state)
             else:
-                _check_no_results(run.files)
-            run._recover(run.files)
+                _check_no_results(files)
+            self._recover(files)
         except BaseException:
-            run.close()
+            self.close()
             raise
-        return run
 
     def close(self) -> None:
         """Releases the lock, and removes a folder in which nothing was written."""
@@ -132,6 +165,7 @@ class Run:
             return
         if self.files is None:
             self._best_weights = model.get_weights()
+        if not self._writes:
             return
         self._write(self.files.best, without_optimizer(model).save_weights)
         if row["stage"] == FROZEN:
@@ -149,7 +183,7 @@ class Run:
         self.state.stage = row["stage"]
         if stopped:
             self.state.stopped.append(row["stage"])
-        if self.files is None:
+        if self.files is None or not self._writes:
             return
         old = [path.name for path in self.files.backups()]
         self._write(self.files.backup(self.epoch), model.save_weights)
@@ -183,10 +217,13 @@ class Run:
             if self._best_weights is not None:
                 model.set_weights(self._best_weights)
             return
+        processes.wait_for_all("the best epoch is written")
         if self.state.epochs:
             without_optimizer(model).load_weights(self.files.best)
         if self.state.status == TRAINING:
             self.state.status = TRAINED
+            if not self._writes:
+                return
             for backup in self.files.backups():
                 self.state.files.pop(backup.name, None)
             self._commit(self.files)
@@ -194,7 +231,7 @@ class Run:
     def complete(self) -> None:
         """Records that the files of the result are written too."""
         self.state.status = COMPLETE
-        if self.files is not None:
+        if self.files is not None and self._writes:
             self._commit(self.files)
 
     def history(self) -> tuple[list[int], dict[str, list[Any]]]:
@@ -209,7 +246,7 @@ class Run:
 
     def tensorboard(self) -> Sequence[keras.callbacks.Callback]:
         """Returns the callback that writes logs for TensorBoard, where that is installed."""
-        if self.files is None or importlib.util.find_spec("tensorboard") is None:
+        if self.files is None or not self._writes or importlib.util.find_spec("tensorboard") is None:
             return ()
         return (_TensorBoard(str(self.files.tensorboard), write_graph=False),)
 

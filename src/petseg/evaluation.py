@@ -1,5 +1,6 @@
 """Evaluation of a model on a whole dataset, every pixel counted once."""
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from petseg.boundary_f1 import boundary_f1
 from petseg.calibration_bins import CalibrationBins
 from petseg.model_records import model_info
+from petseg.replicas import predict_on_batch
 from petseg.scores import Evaluation
 from petseg_runtime import Runtime, validation
 from petseg_runtime.image_io import checked_pixels
@@ -105,7 +107,9 @@ def labelled_logits(
         ValueError: If a batch does not fit the model, or the logits are NaN.
     """
     info = model_info(model)
-    logits_of = model if isinstance(model, Runtime) else model.predict_on_batch
+    logits_of = model
+    if not isinstance(model, Runtime):
+        logits_of = functools.partial(predict_on_batch, model)
     for images, masks in _batches(dataset):
         checked_pixels(images, "dataset", (4,), info.channels)
         logits = np.asarray(logits_of(images))

@@ -6,13 +6,14 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import keras
 
+from petseg import processes
 from petseg.calibration import calibrate
 from petseg.checkpoint import Run, without_optimizer
 from petseg.class_balance import balanced_weights, checked_class_weights
@@ -23,11 +24,13 @@ from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import UNLABELLED
 from petseg.data.label_tables import Labels, LabelTable, checked_labels
 from petseg.data.source import FOLDER_SETTINGS, DataSource
+from petseg.data_parallel import data_parallel
 from petseg.environment import environment
 from petseg.evaluation import evaluate
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.mask_grid import prediction_grid, spread_examples
 from petseg.metrics import MeanIoU
+from petseg.model_records import copy_info
 from petseg.models import MODELS
 from petseg.models.arguments import resolve_backbone
 from petseg.plots import plot_history
@@ -321,11 +324,15 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
+    devices: int | None = None,
 ) -> Result:
     """Trains and evaluates a model, or continues with what is left of that.
 
     A run that was killed continues after its last finished epoch. One that is complete is not
     trained again: its result is returned at once. Sets the global random seed of Keras.
+
+    With several devices, each computes a part of every batch, see `petseg.data_parallel`. Of
+    several processes, the first writes the files. A run may continue on another number of devices.
 
     Args:
         settings: Everything that decides the result.
@@ -335,6 +342,8 @@ def run(
             (800 MB). None for its default.
         callbacks: Callbacks of Keras for the training.
         verbose: What Keras prints while it trains: "auto", 0, 1 or 2, see `keras.Model.fit`.
+        devices: Number of devices of this process to train on. With a number, also 1, processes
+            that a launcher started train together. None trains on one device in this process alone.
 
     Returns:
         The result, which `result.json` holds too.
@@ -344,6 +353,7 @@ def run(
             training diverges.
         FileNotFoundError: If the data is not there and cannot be downloaded.
         BlockingIOError: If another process trains in the folder.
+        RuntimeError: If the backend cannot train on so many devices.
 
     Example:
         >>> settings = Settings("unet", data="synthetic", image_size=(64, 64), epochs=4)
@@ -354,25 +364,33 @@ def run(
     finished = find_result(settings, folder)
     if finished is not None:
         return finished
+    if devices is not None:
+        processes.join()
     with Run.open(folder) as state:
         state.use_settings(SECTION, settings.to_dict())
-        keras.utils.set_random_seed(settings.seed)
-        splits = source.splits(
-            image_size=settings.image_size,
-            batch_size=settings.batch_size,
-            augment=False if settings.augment == NO_AUGMENTATION else settings.augment,
-            seed=settings.seed,
-            oversample=settings.oversample,
-        )
-        model = build(settings, splits)
-        plan = _plan(settings, model, splits, callbacks, verbose)
-        history = plan.execute(state)
+        with nullcontext(1) if devices is None else data_parallel(devices) as count:
+            keras.utils.set_random_seed(settings.seed)
+            splits = source.splits(
+                image_size=settings.image_size,
+                batch_size=settings.batch_size,
+                augment=False if settings.augment == NO_AUGMENTATION else settings.augment,
+                seed=settings.seed,
+                oversample=settings.oversample,
+            )
+            model = build(settings, splits)
+            plan = _plan(settings, model, splits, callbacks, verbose)
+            history = plan.execute(state)
+        if count > 1:  # Evaluated and saved on one device.
+            trained, model = model, build(settings, splits)
+            model.set_weights(trained.get_weights())
+            copy_info(trained, model)
         # `model.keras` is the same whether or not the run was resumed: its optimizer is new.
         model.get_layer("encoder").trainable = True
         _compile(model, settings, splits)
         model.optimizer.build(model.trainable_variables)
         result = _result(settings, model, splits, history, files)
-        _write_files(result, model, splits, history, files)
+        if processes.is_first():
+            _write_files(result, model, splits, history, files)
         state.complete()
     return result
 
@@ -397,7 +415,7 @@ def find_result(settings: Settings, folder: str | os.PathLike[str]) -> Result | 
         return None
     if files.lock.exists():  # A process works there, or was killed in the middle of something.
         with suppress(BlockingIOError):
-            Run.open(folder).close()
+            Run.tidy(folder)
     state = RunState.read(files.state)
     state.check_settings(SECTION, settings.to_dict(), files.folder)
     written = files.result.exists() and files.model.exists()

@@ -321,7 +321,7 @@ def _difference(
     confusions = np.zeros((2, info.num_classes, info.num_classes), np.int64)
     for start in range(0, len(images), IMAGES_AT_ONCE):
         some = images[start : start + IMAGES_AT_ONCE]
-        wanted = np.asarray(model.predict_on_batch(some))
+        wanted = predict_on_batch(model, some)
         # One at a time, as an exported model of one photo is used.
         given = np.concatenate([runtime(image[np.newaxis]) for image in some])
         if measure == "logit":

@@ -65,6 +65,18 @@ def update_info(model: keras.Model, **changes: Any) -> None:
         layer.info = layer.info.replace(**changes)
 
 
+def copy_info(source: keras.Model, target: keras.Model) -> None:
+    """Gives a model the record of another one. Does nothing where one of them has none.
+
+    Args:
+        source: A Keras model.
+        target: A Keras model with the same classes.
+    """
+    original, copy = _output_layer(source), _output_layer(target)
+    if original is not None and copy is not None:
+        copy.info = original.info
+
+
 def _output_layer(model: keras.Model) -> SegmentationOutput | None:
     for layer in reversed(model.layers):
         if isinstance(layer, SegmentationOutput):

@@ -1,5 +1,6 @@
 """Masks from a Keras model, or from an exported one."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from petseg.model_records import model_info
+from petseg.replicas import predict_on_batch
 from petseg_runtime import Prediction, Runtime
 from petseg_runtime.predictor import AUTO, Predictor
 
@@ -149,7 +151,7 @@ def predictor(
     input_size = shape[1:3] if isinstance(shape, tuple) and len(shape) == 4 else (None, None)
     # `model.predict` takes four times as long as the model itself to set up for one photo.
     return Predictor(
-        model.predict_on_batch,
+        functools.partial(predict_on_batch, model),
         model_info(model),
         input_size,
         image_size,

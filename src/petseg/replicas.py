@@ -1,4 +1,4 @@
-"""Sums over the parts of a batch that several devices of TensorFlow hold.
+"""A model on several devices of TensorFlow: sums over the parts of a batch that each of them holds.
 
 Under `tf.distribute.MirroredStrategy` a loss sees the part of the batch that is on its device, and
 TensorFlow adds the gradients of all devices. On JAX a loss sees the whole batch.
@@ -7,6 +7,7 @@ TensorFlow adds the gradients of all devices. On JAX a loss sees the whole batch
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
@@ -64,6 +65,21 @@ def balanced(values: Any) -> Any:
     (total,) = sums(count)
     scaled = values * (count * num_replicas() / total)
     return scaled + ops.stop_gradient(values - scaled)
+
+
+def predict_on_batch(model: keras.Model, images: Any) -> np.ndarray:
+    """Computes the outputs for a batch of images, also if the model is on several devices.
+
+    Every device of TensorFlow computes the whole batch then, and Keras returns all their outputs.
+
+    Args:
+        model: The model.
+        images: `(N, H, W, C)`.
+
+    Returns:
+        The outputs, the first axis `N`.
+    """
+    return np.asarray(model.predict_on_batch(images))[: len(images)]
 
 
 class SynchronizedBatchNorm:

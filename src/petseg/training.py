@@ -13,9 +13,11 @@ from petseg.checkpoint import Run
 from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
+from petseg.data_parallel import training_scope
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
+from petseg.replicas import SynchronizedBatchNorm
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
@@ -282,6 +284,10 @@ class Plan:
             ValueError: If the run has other settings, or the loss is no longer finite.
         """
         run.use_settings("training", self.settings())
+        with training_scope(self.model), SynchronizedBatchNorm(self.model):
+            return self._execute(run)
+
+    def _execute(self, run: Run) -> keras.callbacks.History:
         image_size = tuple(self.train.element_spec[0].shape[1:3])
         if None not in image_size:
             update_info(self.model, image_size=image_size)

@@ -1,0 +1,172 @@
+"""Training on several devices: each computes a part of every batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from petseg.processes import join
+from petseg_runtime import validation
+
+
+@contextmanager
+def data_parallel(devices: int) -> Iterator[int]:
+    """A context in which models are built and trained on several devices.
+
+    Build the model and call `petseg.finetune` inside of it. Every device computes a part of each
+    batch, and the batch size stays that of the whole batch. The result is the same as on one
+    device, but for the rounding of sums and, on TensorFlow, the pixels that dropout drops. It needs
+    a loss of petseg: those of Keras take the mean of the means of the devices, which differs where
+    the parts differ in size or pixels are ignored.
+
+    On TensorFlow this is `tf.distribute.MirroredStrategy`, for the devices of one machine. On JAX
+    it is `keras.distribution.DataParallel`, which also works in several processes, on one machine
+    or many: a launcher such as torchrun or Slurm's srun starts the same program for each. Every
+    process makes whole batches, so all need the data. Process 0 writes the files of a run, into a
+    folder that all processes can read.
+
+    Args:
+        devices: Number of devices of this process: GPUs, or TPUs on JAX. Without any, the processor
+            is divided into `devices` devices, which is not faster, but enough to test a program.
+
+    Yields:
+        The number of devices of all processes.
+
+    Raises:
+        ValueError: If `devices` is out of its range, or the environment variables of a launcher are
+            wrong.
+        RuntimeError: If the backend cannot do this, or was used before with fewer devices.
+
+    Example:
+        >>> with petseg.data_parallel(2):
+        ...     model = petseg.unet(class_names=pets.class_names)
+        ...     petseg.finetune(model, pets.train, pets.val, run_dir="runs/unet")
+    """
+    devices = validation.integer("devices", devices, 1)
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        raise RuntimeError(
+            "`data_parallel` needs the TensorFlow or the JAX backend of Keras. Received: "
+            f"{backend}. Set the environment variable KERAS_BACKEND=jax."
+        )
+    join()
+    chosen = _tensorflow_devices(devices) if backend == "tensorflow" else _jax_devices(devices)
+    with _scope(backend, chosen):
+        yield len(chosen)
+
+
+class SplitBatches(keras.distribution.DataParallel):
+    """Data parallelism on JAX for batches of any size, which need not divide by the devices.
+
+    Every device gets the whole batch of pixels. XLA then divides the computation after the first
+    layer of the model, where parts may differ in size.
+
+    Args:
+        devices: Names of the devices of all processes.
+    """
+
+    def __init__(self, devices: list[str]):
+        super().__init__(devices=devices, auto_shard_dataset=False)
+        self._first_layer: str | None = None
+
+    @contextmanager
+    def dividing(self, model: keras.Model) -> Iterator[None]:
+        """A context in which the batches of a model are divided.
+
+        Args:
+            model: The model.
+
+        Yields:
+            Nothing.
+        """
+        first = next(
+            layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)
+        )
+        self._first_layer = f"{first.name}/output"
+        try:
+            yield
+        finally:
+            self._first_layer = None
+
+    def get_data_layout(self, data_shape: tuple[int, ...]) -> keras.distribution.TensorLayout:
+        return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+    def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout | None:
+        if path != self._first_layer:
+            return None
+        axes = [self.batch_dim_name, None, None, None]
+        return keras.distribution.TensorLayout(axes, self.device_mesh)
+
+
+@contextmanager
+def training_scope(model: keras.Model) -> Iterator[None]:
+    """A context in which a model is compiled and trained on the devices that it was built on.
+
+    Args:
+        model: The model.
+
+    Yields:
+        Nothing.
+    """
+    distribution = keras.distribution.distribution()
+    strategy = getattr(model, "distribute_strategy", None)
+    if isinstance(distribution, SplitBatches):
+        with distribution.dividing(model):
+            yield
+    elif strategy is not None and strategy.num_replicas_in_sync > 1:
+        with strategy.scope():
+            yield
+    else:
+        yield
+
+
+def _scope(backend: str, devices: list[str]) -> Any:
+    if len(devices) == 1:
+        return nullcontext()
+    if backend == "tensorflow":
+        return tf.distribute.MirroredStrategy(devices).scope()
+    return SplitBatches(devices).scope()
+
+
+def _tensorflow_devices(devices: int) -> list[str]:
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if kind == "CPU" and devices > 1:
+        processor = tf.config.list_physical_devices("CPU")[0]
+        try:
+            parts = [tf.config.LogicalDeviceConfiguration()] * devices
+            tf.config.set_logical_device_configuration(processor, parts)
+        except RuntimeError:
+            pass  # TensorFlow has started. Its devices may be enough.
+    found = len(tf.config.list_logical_devices(kind))
+    _check_count(devices, found, kind)
+    return [f"{kind}:{number}" for number in range(devices)]
+
+
+def _jax_devices(devices: int) -> list[str]:
+    import jax
+
+    if devices > 1:
+        try:
+            jax.config.update("jax_num_cpu_devices", devices)
+        except RuntimeError:
+            pass  # JAX has started. Its devices may be enough.
+    local = jax.local_devices()
+    _check_count(devices, len(local), local[0].platform.upper())
+    by_process: dict[int, list[str]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(f"{device.platform}:{device.id}")
+    return [name for names in by_process.values() for name in names[:devices]]
+
+
+def _check_count(devices: int, found: int, kind: str) -> None:
+    if devices > found and kind == "CPU":
+        raise RuntimeError(
+            f"`devices` must be at most {found} after {keras.backend.backend()} has started on the "
+            f"processor. Received: {devices}. Call `data_parallel` before anything is computed."
+        )
+    if devices > found:
+        raise ValueError(
+            f"`devices` must be at most {found}, the number of {kind}s. Received: {devices}."
+        )

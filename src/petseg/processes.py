@@ -1,0 +1,158 @@
+"""The processes that train one model together: how they find each other, and which one writes.
+
+Several processes need the JAX backend: the strategies of TensorFlow for several machines do not
+work with Keras 3. Without `join`, or on another backend, there is one process.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a launcher told this process.
+
+    Attributes:
+        processes: Number of processes.
+        rank: Number of this process, from 0, or None if JAX is to find out.
+        address: Host and port of process 0, or None if JAX is to find out.
+        local_rank: Number of this process on its machine, which is that of its GPU, or None.
+    """
+
+    processes: int
+    rank: int | None = None
+    address: str | None = None
+    local_rank: str | None = None
+
+
+def find_launch(environment: Mapping[str, str]) -> Launch:
+    """Reads the environment variables of a launcher.
+
+    These are `MASTER_ADDR`, `MASTER_PORT`, `WORLD_SIZE` and `RANK`, as torchrun sets them; those of
+    `keras.distribution.initialize`; or those of Slurm's srun.
+
+    Args:
+        environment: The environment variables.
+
+    Returns:
+        What they say. One process where none of them is set.
+
+    Raises:
+        ValueError: If some of the variables are missing or wrong.
+    """
+    if "WORLD_SIZE" in environment:
+        count, rank = (_number(environment, name) for name in ("WORLD_SIZE", "RANK"))
+        if count == 1:
+            return Launch(1)
+        address = f"{_text(environment, 'MASTER_ADDR')}:{_number(environment, 'MASTER_PORT')}"
+        local_rank = None
+        if environment.get("LOCAL_WORLD_SIZE", "1") != "1":
+            local_rank = _text(environment, "LOCAL_RANK")
+        return _checked(Launch(count, rank, address, local_rank))
+    keras_count = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+    if keras_count in environment:
+        count, rank = (
+            _number(environment, name) for name in (keras_count, "KERAS_DISTRIBUTION_PROCESS_ID")
+        )
+        return _checked(Launch(count, rank, _text(environment, "KERAS_DISTRIBUTION_JOB_ADDRESSES")))
+    if environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        return Launch(_number(environment, "SLURM_STEP_NUM_TASKS"))
+    return Launch(1)
+
+
+def join() -> None:
+    """Connects this process with the others that a launcher started, once. They must all do this.
+
+    Raises:
+        ValueError: If environment variables of the launcher are missing or wrong.
+        RuntimeError: If there are others and the backend is not JAX.
+    """
+    launch = find_launch(os.environ)
+    if launch.processes == 1 or _joined():
+        return
+    if keras.backend.backend() != "jax":
+        raise RuntimeError(
+            f"Training in {launch.processes} processes needs the JAX backend, because TensorFlow's "
+            "strategies for several machines do not work with Keras 3. Received: "
+            f"{keras.backend.backend()}. Set the environment variable KERAS_BACKEND=jax."
+        )
+    if launch.local_rank is not None:
+        os.environ.setdefault("JAX_LOCAL_DEVICE_IDS", launch.local_rank)
+    keras.distribution.initialize(launch.address, launch.processes, launch.rank)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and prints."""
+    return not _joined() or _jax().process_index() == 0
+
+
+def wait_for_all(reached: str) -> None:
+    """Waits until all processes have come here.
+
+    Args:
+        reached: Name of the place, the same in all processes.
+    """
+    if _joined():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(reached)
+
+
+def all_agree(good: bool) -> bool:
+    """Tells all processes whether something went well in each of them.
+
+    Args:
+        good: Whether it went well in this process.
+
+    Returns:
+        Whether it went well in all.
+    """
+    if not _joined():
+        return good
+    from jax.experimental import multihost_utils
+
+    return bool(np.all(multihost_utils.process_allgather(np.array(good))))
+
+
+def _joined() -> bool:
+    return keras.backend.backend() == "jax" and bool(_jax().distributed.is_initialized())
+
+
+def _jax() -> Any:
+    import jax
+
+    return jax
+
+
+def _checked(launch: Launch) -> Launch:
+    if launch.processes < 1 or launch.rank is None or not 0 <= launch.rank < launch.processes:
+        raise ValueError(
+            "The number of this process must be 0 or more and less than the number of processes. "
+            f"Received: {launch.rank} of {launch.processes}. Check the environment variables of "
+            "the launcher."
+        )
+    return launch
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise ValueError(
+            f"The environment variable {name} must be set for training in several processes. Start "
+            "them with a launcher that sets it, such as torchrun or srun."
+        )
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = _text(environment, name)
+    if not value.isdecimal():
+        raise ValueError(
+            f"The environment variable {name} must be a number, 0 or more. Received: {value}."
+        )
+    return int(value)
