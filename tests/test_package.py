@@ -104,12 +104,14 @@ petseg_runtime.atomic_files:
 petseg_runtime.cutouts: petseg_runtime.alpha petseg_runtime.image_io petseg_runtime.overlays
     petseg_runtime.validation
 petseg_runtime.digests:
-petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.runtime
+petseg_runtime.export_path: petseg_runtime.formats petseg_runtime.model_folders
+    petseg_runtime.runtime
 petseg_runtime.formats: petseg_runtime.archives petseg_runtime.digests petseg_runtime.parallel
 petseg_runtime.image_io:
 petseg_runtime.json_text:
 petseg_runtime.keras_file: petseg_runtime.archives petseg_runtime.json_text
     petseg_runtime.model_info
+petseg_runtime.model_folders: petseg_runtime.part_folders
 petseg_runtime.model_info: petseg_runtime.json_text petseg_runtime.validation
 petseg_runtime.overlays: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.palette
     petseg_runtime.validation

@@ -246,7 +246,11 @@ class Run:
 
     def tensorboard(self) -> Sequence[keras.callbacks.Callback]:
         """Returns the callback that writes logs for TensorBoard, where that is installed."""
-        if self.files is None or not self._writes or importlib.util.find_spec("tensorboard") is None:
+        if (
+            self.files is None
+            or not self._writes
+            or importlib.util.find_spec("tensorboard") is None
+        ):
             return ()
         return (_TensorBoard(str(self.files.tensorboard), write_graph=False),)
 

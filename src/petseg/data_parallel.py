@@ -1,7 +1,7 @@
 """Training on several devices: each computes a part of every batch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import keras
@@ -134,11 +134,9 @@ def _tensorflow_devices(devices: int) -> list[str]:
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     if kind == "CPU" and devices > 1:
         processor = tf.config.list_physical_devices("CPU")[0]
-        try:
-            parts = [tf.config.LogicalDeviceConfiguration()] * devices
+        parts = [tf.config.LogicalDeviceConfiguration()] * devices
+        with suppress(RuntimeError):  # TensorFlow has started. Its devices may be enough.
             tf.config.set_logical_device_configuration(processor, parts)
-        except RuntimeError:
-            pass  # TensorFlow has started. Its devices may be enough.
     found = len(tf.config.list_logical_devices(kind))
     _check_count(devices, found, kind)
     return [f"{kind}:{number}" for number in range(devices)]
@@ -148,10 +146,8 @@ def _jax_devices(devices: int) -> list[str]:
     import jax
 
     if devices > 1:
-        try:
+        with suppress(RuntimeError):  # JAX has started. Its devices may be enough.
             jax.config.update("jax_num_cpu_devices", devices)
-        except RuntimeError:
-            pass  # JAX has started. Its devices may be enough.
     local = jax.local_devices()
     _check_count(devices, len(local), local[0].platform.upper())
     by_process: dict[int, list[str]] = {}

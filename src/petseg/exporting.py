@@ -20,11 +20,13 @@ from keras import layers, ops
 from petseg.data import draw_pet
 from petseg.evaluation import class_masks
 from petseg.model_records import model_info
+from petseg.replicas import predict_on_batch
 from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
-from petseg_runtime.export_path import check_export_path
+from petseg_runtime.export_path import check_export_path, check_model_folder
 from petseg_runtime.formats import FORMATS, format_name
 from petseg_runtime.image_io import checked_pixels
+from petseg_runtime.model_folders import SERVERS, Server, add_version
 from petseg_runtime.model_info import QUANTIZATIONS
 from petseg_runtime.part_folders import part_folder
 from petseg_runtime.predictor import MIN_SIZE
@@ -82,6 +84,7 @@ def export(
     calibration: Iterable[Any] | None = None,
     argmax: bool = False,
     tolerance: float | None = None,
+    serving: str | None = None,
 ) -> Path:
     """Exports a model and compares the file with it before the file is kept.
 
@@ -105,9 +108,13 @@ def export(
         tolerance: The greatest accepted difference between file and model. By default 0.001 in any
             logit; with "float16" or `argmax` 0.005 (share of the pixels whose class differs); with
             "int8" 0.01 (mean IoU).
+        serving: Writes for a server, "tensorflow" (TensorFlow Serving, SavedModel) or "triton"
+            (ONNX). `path` is then the folder of the model, whose name is the model's, and the
+            export is its next version: `path/1`, or `path/1/model.onnx` beside
+            `path/config.pbtxt`. An existing `config.pbtxt` is kept. Batches are compared too.
 
     Returns:
-        The path.
+        The path of the exported file or directory.
 
     Raises:
         ValueError: If an argument does not fit the others, something that petseg did not write is
@@ -120,11 +127,14 @@ def export(
     Example:
         >>> petseg.export(model, "unet.onnx")
         >>> petseg.Runtime("unet.onnx").predict("cat.jpg")
+        >>> petseg.export(model, "models/unet", serving="triton")
+        PosixPath('models/unet/1/model.onnx')
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
     path = Path(path)
-    name = format_name(path, format)
+    server = SERVERS.get(validation.choice("serving", serving, (None, *SERVERS)))
+    name = format_name(path, format) if server is None else _format_for(server, serving, format)
     quantize = validation.choice("quantize", quantize, (None, *QUANTIZATIONS))
     if quantize is not None and name != "litert":
         raise ValueError(
@@ -140,7 +150,11 @@ def export(
     if tolerance is not None:
         tolerance = validation.positive_number("tolerance", tolerance)
     _check_backend()
-    check_export_path(path, name)
+    if server is None:
+        check_export_path(path, name)
+    else:
+        check_model_folder(path, server)
+        _check_any_batch_size(model)
     info = model_info(model).replace(argmax=argmax, quantize=quantize)
     images, masks = _synthetic_images(model), None
     if calibration is not None:
@@ -151,8 +165,9 @@ def export(
         # Integers are calibrated for one size.
         model = _of_size(model, images[0].shape[1:3])
     exported = keras.Model(model.input, ArgMax()(model.output)) if argmax else model
-    with _folder_for(path), part_folder(path.parent) as folder:
-        part = folder / path.name
+    written = path if server is None else path / f"model{FORMATS[name].suffix}"
+    with _folder_for(written), part_folder(written.parent) as folder:
+        part = folder / written.name
         with _quietly(), _openvino_on_python_3_13():
             exported(images[0][:1])  # Keras exports only models that have been called
             exported.export(
@@ -163,7 +178,17 @@ def export(
             )
             FORMATS[name].write_record(part, info.to_json())
         with _full_precision():
-            _compare(model, Runtime(part), images, masks, check, tolerance or check.tolerance)
+            _compare(
+                model,
+                Runtime(part),
+                images,
+                masks,
+                check,
+                tolerance or check.tolerance,
+                in_batches=server is not None,
+            )
+        if server is not None:
+            return add_version(part, path, server)
         _move(folder, path)
     return path
 
@@ -184,6 +209,25 @@ class ArgMax(layers.Layer):
 
     def compute_output_spec(self, logits: Any) -> keras.KerasTensor:
         return keras.KerasTensor(logits.shape[:-1], dtype="int32")
+
+
+def _format_for(server: Server, serving: str | None, name: str | None) -> str:
+    if name not in (None, server.format):
+        raise ValueError(
+            f"`format` must be {server.format!r} or left out where `serving` is {serving!r}. "
+            f"Received: {name!r}."
+        )
+    return server.format
+
+
+def _check_any_batch_size(model: keras.Model) -> None:
+    """Refuses a model of one batch size: servers put requests together."""
+    size = model.input_shape[0]
+    if size is not None:
+        raise ValueError(
+            "`model` must take batches of any size where `serving` is given. Received: a model of "
+            f"batches of {size}. Build it without `batch_size`."
+        )
 
 
 def _check_backend() -> None:
@@ -297,10 +341,11 @@ def _compare(
     masks: np.ndarray | None,
     check: Check,
     tolerance: float,
+    in_batches: bool,
 ) -> None:
     """Raises `ValueError` when the exported file differs too much from the model."""
     for batch in images:
-        difference = _difference(model, runtime, batch, masks, check.measure)
+        difference = _difference(model, runtime, batch, masks, check.measure, in_batches)
         if not difference <= tolerance:  # true for NaN, too
             raise ValueError(
                 f"The exported file differs from `model` by {difference:.2g} {check.unit} on "
@@ -315,6 +360,7 @@ def _difference(
     images: np.ndarray,
     masks: np.ndarray | None,
     measure: str,
+    in_batches: bool,
 ) -> float:
     info = runtime.info
     greatest, differing = 0.0, 0
@@ -322,8 +368,9 @@ def _difference(
     for start in range(0, len(images), IMAGES_AT_ONCE):
         some = images[start : start + IMAGES_AT_ONCE]
         wanted = predict_on_batch(model, some)
-        # One at a time, as an exported model of one photo is used.
-        given = np.concatenate([runtime(image[np.newaxis]) for image in some])
+        # One at a time, as an exported model of one photo is used; or one and the others at once.
+        parts = np.split(some, range(1, 2 if in_batches else len(some)))
+        given = np.concatenate([runtime(part) for part in parts if len(part)])
         if measure == "logit":
             greatest = float(np.maximum(greatest, np.abs(wanted - given).max()))
             continue

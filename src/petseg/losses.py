@@ -159,9 +159,7 @@ class OneHotLoss(keras.losses.Loss):
         probabilities = ops.where(ops.expand_dims(counted, -1) > 0, probabilities, _NOTHING)
         losses = self.loss.call(truth, probabilities)
         if len(losses.shape) == len(truth.shape) - 1:  # Of each pixel. Keras means over all pixels.
-            total, pixels = replicas.sums(
-                ops.sum(counted), ops.cast(ops.size(counted), self.dtype)
-            )
+            total, pixels = replicas.sums(ops.sum(counted), ops.cast(ops.size(counted), self.dtype))
             losses = losses / ops.where(total > 0, total / pixels, 1.0)
         elif replicas.num_replicas() > 1:
             whole = [replicas.whole_batch(part) for part in (truth, probabilities)]

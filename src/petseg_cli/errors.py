@@ -39,6 +39,7 @@ SAME_NAME = (
     "quantize",
     "scales",
     "seed",
+    "serving",
     "tile",
     "tta",
     "weights",

@@ -30,6 +30,13 @@ from petseg_cli.tensorflow_logging import quiet_stderr
 LITERT = ".tflite"
 
 
+class Serving(StrEnum):
+    """A server that reads folders of models."""
+
+    TENSORFLOW = "tensorflow"
+    TRITON = "triton"
+
+
 class Quantization(StrEnum):
     """Smaller numbers for the weights, or for all of the computation."""
 
@@ -43,7 +50,7 @@ def export(
         typer.Argument(
             metavar="OUT",
             help="FILE.onnx, FILE.tflite (LiteRT), FILE.xml (OpenVINO), or a new folder "
-            "(SavedModel).",
+            "(SavedModel). With --serving, the folder of the model.",
         ),
     ],
     model: Annotated[
@@ -65,6 +72,13 @@ def export(
     argmax: Annotated[
         bool, typer.Option("--argmax", help="Return classes instead of logits.")
     ] = False,
+    serving: Annotated[
+        Serving | None,
+        typer.Option(
+            metavar="tensorflow|triton",
+            help="Write the next version in OUT, as TensorFlow Serving or Triton reads it.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +114,7 @@ def export(
         "--image-size": image_size,
     }
     _check_options(out, quantize, [name for name, value in given.items() if value is not None])
-    _check_out(out)
+    _check_out(out, serving)
     found = find_model(model)
     if isinstance(found, Path) and found.suffix != KERAS_SUFFIX:
         raise typer.BadParameter(
@@ -135,8 +149,15 @@ def export(
     import petseg
 
     with quiet_stderr():  # the converters write to it
-        petseg.export(loaded.model, out, quantize=quantize, calibration=calibration, argmax=argmax)
-    typer.echo(f"Wrote {printable(out)} ({_size_of(out) / 1e6:.1f} MB)")
+        written = petseg.export(
+            loaded.model,
+            out,
+            quantize=quantize,
+            calibration=calibration,
+            argmax=argmax,
+            serving=serving,
+        )
+    typer.echo(f"Wrote {printable(written)} ({_size_of(written) / 1e6:.1f} MB)")
     typer.echo(f"Checked against {loaded.name}: {checked}")
 
 
@@ -152,13 +173,17 @@ def _check_options(out: Path, quantize: Quantization | None, data_options: list[
         )
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, serving: Serving | None) -> None:
     """Refuses a place where the exported model cannot be put, before any work is done."""
-    from petseg_runtime.export_path import check_export_path
+    from petseg_runtime.export_path import check_export_path, check_model_folder
     from petseg_runtime.formats import format_name
+    from petseg_runtime.model_folders import SERVERS
 
     try:
-        check_export_path(out, format_name(out))
+        if serving is None:
+            check_export_path(out, format_name(out))
+        else:
+            check_model_folder(out, SERVERS[serving])
     except (ValueError, OSError) as error:
         raise type(error)(str(error).replace("`path`", "OUT")) from error
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from petseg_runtime.formats import FORMATS, RECORD_FILE
+from petseg_runtime.model_folders import Server, model_of_version, newest_version
 from petseg_runtime.runtime import read_model_info
 
 
@@ -19,12 +20,7 @@ def check_export_path(path: Path, name: str) -> None:
         NotADirectoryError: If one of its parents is a file.
         PermissionError: If its directory cannot be written to.
     """
-    here = Path.cwd()
-    if path.resolve() in (here, *here.parents):
-        raise ValueError(
-            "`path` must name a file, or a directory to make. "
-            f"Received: {str(path)!r}, the current directory or one above it."
-        )
+    _check_named(path)
     if os.path.lexists(path):
         _check_earlier(path, name)
     elif FORMATS[name].companion and os.path.lexists(path.with_suffix(FORMATS[name].companion)):
@@ -34,7 +30,53 @@ def check_export_path(path: Path, name: str) -> None:
             f"Received: {str(path)!r}, but {companion} is there and belongs to no earlier export. "
             "Choose another path, or remove that file."
         )
-    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    _check_parent(path, path)
+
+
+def check_model_folder(path: Path, server: Server) -> None:
+    """Refuses a folder to which no version of a model can be added, before any work is done.
+
+    Args:
+        path: The folder of the model.
+        server: The row of `SERVERS`.
+
+    Raises:
+        ValueError: If `path` is no folder, or something else than versions of a model that petseg
+            exported for this server is in it.
+        NotADirectoryError: If one of its parents is a file.
+        PermissionError: If it cannot be written to.
+    """
+    _check_named(path)
+    is_file = os.path.lexists(path) and not path.is_dir()
+    if is_file or path.suffix in {row.suffix for row in FORMATS.values() if row.suffix}:
+        raise ValueError(
+            "`path` must be the folder of the model where `serving` is given, for example "
+            f"'models/unet'. Received: {str(path)!r}{', which is a file' if is_file else ''}."
+        )
+    newest = newest_version(path)
+    held = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    held = [name for name in held if not name.startswith(".")]
+    if held and not (newest and _has_record(model_of_version(path, newest, server))):
+        raise ValueError(
+            "`path` must be new, or hold versions of a model that petseg exported for the same "
+            f"server. Received: {str(path)!r}, which holds {', '.join(held[:3])}. "
+            "Choose another path."
+        )
+    _check_parent(path, path / "version")
+
+
+def _check_named(path: Path) -> None:
+    here = Path.cwd()
+    if path.resolve() in (here, *here.parents):
+        raise ValueError(
+            "`path` must name a file, or a directory to make. "
+            f"Received: {str(path)!r}, the current directory or one above it."
+        )
+
+
+def _check_parent(path: Path, inside: Path) -> None:
+    """Checks the innermost existing directory in which `inside` will be."""
+    parent = next(folder for folder in inside.absolute().parents if os.path.lexists(folder))
     if not parent.is_dir():
         raise NotADirectoryError(
             f"`path` must be in a directory. Received: {str(path)!r}, but {parent} is a file."

@@ -260,11 +260,17 @@ def _write_openvino(path: Path, record: str) -> None:
 def _open_saved_model(path: Path) -> Artifact:
     tensorflow = _import("tensorflow", "tensorflow")
     loaded = tensorflow.saved_model.load(str(path))
-    signature = loaded.signatures["serving_default"]
-    (given,) = signature.structured_input_signature[1].values()
-    (result,) = signature.structured_outputs.values()
+    signature = loaded.signatures["serving_default"]  # the one that TensorFlow Serving calls
+    ((argument, given),) = signature.structured_input_signature[1].items()
+    ((output, result),) = signature.structured_outputs.items()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        outputs = loaded.signatures["serving_default"](**{argument: tensorflow.constant(images)})
+        array: np.ndarray = outputs[output].numpy()
+        return array
+
     return Artifact(
-        lambda images: loaded.serve(images).numpy(),
+        run,
         _size(given.shape),
         _num_classes(result.shape),
         _read_saved_model(path),

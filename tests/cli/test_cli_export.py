@@ -82,6 +82,20 @@ def test_a_saved_model_may_be_replaced_but_nothing_else(cli, model_file, tmp_pat
     assert {path.name for path in out.iterdir()} == before
 
 
+def test_a_server_gets_the_next_version(cli, model_file, photos, tmp_path):
+    folder = tmp_path / "models" / "small"
+    for version in ("1", "2"):
+        out = folder / version / "model.onnx"
+        code, told, err = cli("export", folder, "--model", model_file, "--serving", "triton")
+        assert (code, err) == (0, "")
+        assert told.splitlines() == [
+            f"Wrote {out} (0.0 MB)",
+            f"Checked against {model_file}: its logits on synthetic pets",
+        ]
+    assert {path.name for path in folder.iterdir()} == {"config.pbtxt", "1", "2"}
+    assert cli("predict", photos, "--model", out, "--out", tmp_path / "masks")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
@@ -96,6 +110,13 @@ def test_a_saved_model_may_be_replaced_but_nothing_else(cli, model_file, tmp_pat
         ("unet.onnx --quantize int8", 2, "--quantize: It is for LiteRT: OUT must end in .tflite."),
         ("saved --quantize float16", 2, "--quantize: It is for LiteRT"),
         ("unet.tflite --quantize int4", 2, "--quantize"),
+        ("unet --serving torch", 2, "--serving"),
+        (". --serving triton", 1, "Received: '.', the current directory or one above it."),
+        ("unet.onnx --serving triton", 1, "OUT must be the folder of the model where --serving is"),
+        ("file --serving tensorflow", 1, "Received: 'file', which is a file."),
+        ("file/unet --serving tensorflow", 1, "file is a file."),
+        ("full --serving tensorflow", 1, "OUT must be new, or hold versions of a model that"),
+        ("unet --serving triton --quantize int8", 2, "--quantize: It is for LiteRT"),
         ("unet.onnx --data synthetic", 2, "--data: It applies with --quantize int8 only."),
         ("unet.onnx --data-dir full", 2, "--data-dir: It applies with --quantize int8 only."),
         (
