@@ -240,6 +240,21 @@ def published(tmp_path, monkeypatch):
     return results
 
 
+def test_few_labels_are_compared_where_both_trainings_of_a_seed_are_there(published):
+    scores = {
+        "50 photos, pets, seed 0": 0.8,
+        "50 photos, imagenet, seed 0": 0.7,
+        "50 photos, imagenet, seed 1": 0.1,
+        "50 photos, pets, seed 2": 0.6,
+        "50 photos, imagenet, seed 2": 0.6,
+        "200 photos, pets, seed 0": 0.9,
+    }
+    rows = {name: {"mean_iou": score} for name, score in scores.items()}
+    (published / "few_labels.json").write_text(json.dumps({"rows": rows}))
+    (row,) = tables.few_labels_table().splitlines()[2:]
+    assert row == ("| 50 photos | 0.700 (0.600 to 0.800) | 0.650 (0.600 to 0.700) | +0.050 | 2 |")
+
+
 def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
     folder = tmp_path / "runs"
     add_row(folder, NEW, "unet-mobilenetv2-224")

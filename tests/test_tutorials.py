@@ -15,7 +15,7 @@ PAGES = [*TUTORIALS, DOCS / "api.md", DOCS / "class_imbalance.md"]
 
 
 def test_there_are_tutorials():
-    assert len(TUTORIALS) == 7
+    assert len(TUTORIALS) == 8
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

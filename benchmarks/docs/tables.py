@@ -185,13 +185,16 @@ def few_labels_table() -> str:
     Returns:
         The table in Markdown.
     """
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, row in _read(RESULTS / "few_labels.json")["rows"].items():
-        photos, start, _ = name.split(", ")
-        found.setdefault(photos, {}).setdefault(start, []).append(row["mean_iou"])
+    found = _read(RESULTS / "few_labels.json")["rows"]
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for name, row in found.items():
+        other = name.replace("pets", "imagenet")
+        if other != name and other in found:  # The same seed from both weights.
+            pair = row["mean_iou"], found[other]["mean_iou"]
+            scores.setdefault(name.partition(",")[0], []).append(pair)
     rows = []
-    for photos, scores in found.items():
-        pets, imagenet = scores["pets"], scores["imagenet"]
+    for photos, pairs in scores.items():
+        pets, imagenet = zip(*pairs, strict=True)
         gain = statistics.mean(pets) - statistics.mean(imagenet)
         rows.append([photos, _mean(pets), _mean(imagenet), f"{gain:+.3f}", str(len(pets))])
     return _table(

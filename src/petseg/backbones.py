@@ -37,19 +37,26 @@ def rescale(
     return layers.Rescaling(scale, offset=offset, name="preprocess")(images)
 
 
-def in_cycle(values: Sequence[float], channels: int) -> list[float]:
+def in_cycle(values: Sequence[float], channels: int, *, is_reversed: bool = False) -> list[float]:
     """Repeats the constants of red, green and blue for any number of channels.
 
     Args:
         values: Three constants.
         channels: Number of channels.
+        is_reversed: Whether the order of the channels is turned round before.
 
     Returns:
         A constant for each channel: red, green, blue, red and so on; for one channel the mean.
     """
     if channels == 1:
         return [sum(values) / len(values)]
-    return [values[channel % len(values)] for channel in range(channels)]
+    return [values[index] for index in _cycle(len(values), channels, is_reversed)]
+
+
+def _cycle(count: int, channels: int, is_reversed: bool) -> list[int]:
+    """Which of a few channels stands for each of many."""
+    order = [channel % count for channel in range(channels)]
+    return [count - 1 - index for index in reversed(order)] if is_reversed else order
 
 
 def _to_unit_range(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -62,8 +69,15 @@ def _to_lite_range(images: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocess")(images)
 
 
-def _to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
-    """[0, 255] to zero mean and unit variance over ImageNet, the input of EfficientNetV2-B0."""
+def to_imagenet_statistics(images: keras.KerasTensor) -> keras.KerasTensor:
+    """Maps [0, 255] to zero mean and unit variance over ImageNet, the input of EfficientNets.
+
+    Args:
+        images: Images `(N, H, W, C)`.
+
+    Returns:
+        `(N, H, W, C)`.
+    """
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * value) for value in deviation]
     return rescale(images, scale, [-m / d for m, d in zip(mean, deviation, strict=True)])
@@ -228,7 +242,7 @@ _ROWS = (
     Backbone(
         "efficientnetv2b0",
         build=applications.EfficientNetV2B0,
-        preprocess=_to_imagenet_statistics,
+        preprocess=to_imagenet_statistics,
         taps=(
             "block1a_project_activation",
             "block2b_add",
@@ -300,8 +314,9 @@ def build_encoder(
         backbone: A row of `BACKBONES`, or one of the user's.
         weights: "imagenet" for pretrained weights, None for random ones.
         stages: How many of the five features to return.
-        channels: Number of channels of the images. The pretrained kernels of the first convolution
-            are adapted to other numbers than 3, see `adapt_kernel`.
+        channels: Number of channels of the images. Functions build a network for RGB. For other
+            numbers, its constants of each channel are repeated, see `in_cycle`, and the pretrained
+            kernels of the first convolution are adapted, see `adapt_kernel`.
 
     Returns:
         A model from preprocessed images to a list of the first `stages` features, finest first.
@@ -311,19 +326,33 @@ def build_encoder(
         ConnectionError: If the pretrained weights cannot be downloaded.
     """
     is_model = isinstance(backbone.build, keras.Model)
-    adapts = weights is not None and channels != 3 and not is_model
-    encoder = _encoder(backbone, weights, stages, 3 if adapts else channels)
-    arrays = encoder.get_weights()
+    encoder = _encoder(backbone, weights, stages, channels if is_model else 3)
+    adapts = encoder.input_shape[-1] != channels
+    copied = keras.models.clone_model(
+        encoder,
+        keras.Input((None, None, channels)) if adapts else None,
+        functools.partial(
+            _copy,
+            channels=channels if adapts else None,
+            is_reversed=backbone.reversed_channels,
+        ),
+    )
+    if weights is None and (is_model or adapts):  # A copy has random weights.
+        return copied
+    constants = {
+        id(weight)
+        for layer in encoder.layers
+        if isinstance(layer, layers.Normalization)
+        for weight in layer.weights
+    }
+    arrays = [weight.numpy() for weight in encoder.weights if id(weight) not in constants]
     if adapts:
-        encoder = _encoder(backbone, None, stages, channels)
-        kernel = next(index for index, array in enumerate(arrays) if array.ndim == 4)
-        arrays[kernel] = adapt_kernel(
-            arrays[kernel], channels, is_reversed=backbone.reversed_channels
+        first = next(index for index, array in enumerate(arrays) if array.ndim == 4)
+        arrays[first] = adapt_kernel(
+            arrays[first], channels, is_reversed=backbone.reversed_channels
         )
-    fused = keras.models.clone_model(encoder, clone_function=_with_fused_normalization)
-    if weights is not None or not is_model:  # A clone has random weights.
-        fused.set_weights(arrays)
-    return fused
+    copied.set_weights(arrays)
+    return copied
 
 
 def adapt_kernel(kernel: np.ndarray, channels: int, *, is_reversed: bool = False) -> np.ndarray:
@@ -342,9 +371,7 @@ def adapt_kernel(kernel: np.ndarray, channels: int, *, is_reversed: bool = False
     count = kernel.shape[2]
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)
-    order = np.arange(channels) % count
-    if is_reversed:
-        order = (count - 1 - order)[::-1]
+    order = _cycle(count, channels, is_reversed)
     adapted: np.ndarray = kernel[:, :, order] * np.float32(count / channels)
     return adapted
 
@@ -402,9 +429,31 @@ def _is_known(backbone: Backbone) -> bool:
     return BACKBONES.get(backbone.name) is backbone
 
 
-def _with_fused_normalization(layer: keras.Layer) -> keras.Layer:
-    """Copies a layer; batch normalization becomes `FusedBatchNormalization`."""
+def _copy(layer: keras.Layer, channels: int | None, is_reversed: bool) -> keras.Layer:
+    """Copies a layer.
+
+    Batch normalization becomes `FusedBatchNormalization`. The statistics of `Normalization` become
+    constants, because `set_weights` does not reach what that layer computes with. With a number of
+    channels, constants of red, green and blue are repeated for them.
+    """
+    if channels is not None and isinstance(layer, keras.Sequential):
+        # Its configuration holds the shape of the images.
+        parts = [_copy(part, channels, is_reversed) for part in layer.layers]
+        return keras.Sequential(parts, name=layer.name)
     config = layer.get_config()
     if isinstance(layer, layers.BatchNormalization):
         return FusedBatchNormalization.from_config({**config, "momentum": BN_MOMENTUM})
+    constants: dict[str, Any] = {}
+    if isinstance(layer, layers.Rescaling):
+        constants = {"scale": layer.scale, "offset": layer.offset}
+    elif isinstance(layer, layers.Normalization):
+        mean, variance = layer.input_mean, layer.input_variance
+        if mean is None:
+            mean, variance = layer.adapt_mean.numpy(), layer.adapt_variance.numpy()
+        constants = {"mean": mean, "variance": variance}
+    for name, given in constants.items():
+        values = np.asarray(given, float).tolist()
+        if channels is not None and np.shape(values) == (3,):
+            values = in_cycle(values, channels, is_reversed=is_reversed)
+        config[name] = values
     return type(layer).from_config(config)

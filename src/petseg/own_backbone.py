@@ -1,18 +1,21 @@
 """What may be given as `backbone`: a name, a function of Keras, a model or a `Backbone`."""
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import applications, ops
+from keras import applications, layers, ops
 
-from petseg.backbones import BACKBONES, Backbone, rescale
+from petseg.backbones import BACKBONES, Backbone, rescale, to_imagenet_statistics
 from petseg_runtime import validation
 
 BackboneLike = str | Backbone | keras.Model | Callable[..., keras.Model]
 Preprocess = Callable[[np.ndarray], np.ndarray]
+
+NORMALIZING = (layers.Rescaling, layers.Normalization)
 
 
 def find_backbone(value: Any) -> Backbone:
@@ -32,19 +35,31 @@ def find_backbone(value: Any) -> Backbone:
         return value
     if isinstance(value, keras.Model):
         return Backbone(value.name, value)
-    build = getattr(applications, value, None) if isinstance(value, str) else value
-    if callable(build):
-        known = [row for row in BACKBONES.values() if row.build is build]
-        return known[0] if known else _of_application(build)
-    return BACKBONES[validation.choice("backbone", value, BACKBONES)]
-
-
-def _of_application(build: Callable[..., keras.Model]) -> Backbone:
+    if isinstance(value, str) and value in BACKBONES:
+        return BACKBONES[value]
+    build: Any = getattr(applications, value, None) if isinstance(value, str) else value
     name = getattr(build, "__name__", "")
-    if getattr(applications, name, None) is not build or isinstance(build, type):
+    is_known = getattr(applications, name, None) is build
+    if not callable(build) or not is_known:
+        names = [*BACKBONES, *(name for name in dir(applications) if name[0].isupper())]
         raise ValueError(
-            "`backbone` must be a key of `petseg.BACKBONES`, a function of `keras.applications` or "
-            f"its name, a Keras model, or a `petseg.Backbone`. Received: {build!r}."
+            f"`backbone` must be one of {', '.join(BACKBONES)}; or a function of "
+            "`keras.applications` or its name, such as DenseNet121, a Keras model, or a "
+            f"`petseg.Backbone`. Received: {value!r}.{validation.did_you_mean(value, names)}"
+        )
+    known = [row for row in BACKBONES.values() if row.build is build]
+    return known[0] if known else _of_application(name, build)
+
+
+def _of_application(name: str, build: Callable[..., keras.Model]) -> Backbone:
+    if build.__module__ == applications.EfficientNetB0.__module__:
+        # Keras normalizes inside these networks, and differently without pretrained weights. The
+        # constants are those that they were trained with.
+        return Backbone(
+            name,
+            functools.partial(_without_normalization, build),
+            to_imagenet_statistics,
+            source=f"keras.applications.{name}",
         )
     scale, offset, is_reversed = _constants(sys.modules[build.__module__].preprocess_input)
 
@@ -60,6 +75,19 @@ def _of_application(build: Callable[..., keras.Model]) -> Backbone:
         source=f"keras.applications.{name}",
         reversed_channels=is_reversed,
     )
+
+
+def _without_normalization(build: Callable[..., keras.Model], **arguments: Any) -> keras.Model:
+    """Builds an EfficientNet without the layers that normalize its images."""
+
+    def call(layer: keras.Layer, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return x if isinstance(layer, NORMALIZING) else layer(x, *args, **kwargs)
+
+    network = build(**arguments)
+    bare = keras.models.clone_model(network, call_function=call)
+    statistics = sum(len(part.weights) for part in network.layers if isinstance(part, NORMALIZING))
+    bare.set_weights(network.get_weights()[statistics:])  # Those layers are the first ones.
+    return bare
 
 
 def _constants(function: Preprocess) -> tuple[list[float], list[float], bool]:

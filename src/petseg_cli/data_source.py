@@ -1,7 +1,7 @@
 """Where a command's data comes from: its options, as a `petseg.data.source.DataSource`."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,46 @@ def data_source(
             param_hint="--classes",
         )
     return source
+
+
+def options_of_run(model: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the options of the data from a run's folder.
+
+    Args:
+        model: MODEL, which may be the folder of a run.
+        given: The options of the data on the command line, by the name of their parameters. They
+            override those of the run.
+
+    Returns:
+        The other options, by the name of their parameters. None where `model` is no folder of a
+        finished run, or `--data` gives data of another kind: not both are folders.
+
+    Raises:
+        FileNotFoundError: If the run's data is a folder that is not there.
+        ValueError: If the record of the run is damaged.
+    """
+    if model is None or not model.is_dir():
+        return {}
+    with quiet_import():
+        from petseg.data.source import FOLDER_SETTINGS
+        from petseg.experiment import Result, RunFiles
+    if not RunFiles(model).result.is_file():
+        return {}
+    settings = Result.load(model).settings
+    data = given.get("data", settings.data)
+    if data != settings.data and {data, settings.data} & {PETS, SYNTHETIC}:
+        return {}
+    if (
+        data not in (PETS, SYNTHETIC)
+        and "data" not in given
+        and not Path(data).expanduser().is_dir()
+    ):
+        raise FileNotFoundError(
+            f"{printable(model)} was trained on the folder {printable(data)}, which is not there. "
+            "Pass the folder as --data."
+        )
+    names = ("data", "classes", "binary", *FOLDER_SETTINGS)
+    return {name: getattr(settings, name) for name in names if name not in given}
 
 
 def announce_layout(source: "DataSource") -> None:

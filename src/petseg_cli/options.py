@@ -139,6 +139,20 @@ def parse_class_weights(text: str) -> tuple[float, ...] | str:
     return "balanced" if text.strip().lower() == "balanced" else parse_numbers(text)
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tells options on the command line from defaults.
+
+    Args:
+        context: The context of the command.
+        name: Name of the parameter.
+
+    Returns:
+        Whether the command line holds it.
+    """
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 # The type is `Any` where the parser decides on it.
 Data = Annotated[
     str,

@@ -20,6 +20,7 @@ from petseg_cli.options import (
     Images,
     Labels,
     Masks,
+    is_given,
     nearest,
     parse_class_weights,
     parse_size,
@@ -188,7 +189,9 @@ def train(
         "seed": seed,
     }
     if config is not None:
-        given = {name: value for name, value in values.items() if _is_given(context, name)}
+        given = {name: value for name, value in values.items() if is_given(context, name)}
+        if model is not None:
+            given["architecture"] = model
         values = {**values, **read_config(config), **given}
     if values["architecture"] is None:
         raise typer.BadParameter("Name an architecture, or pass --config.", param_hint="MODEL")
@@ -242,13 +245,6 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
     with TrainingDisplay(settings, out, Console(stderr=True)) as display:
         result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)
     return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether the command line holds an option, or the argument MODEL."""
-    parameter = "model" if name == "architecture" else name
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name != "DEFAULT"
 
 
 def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:

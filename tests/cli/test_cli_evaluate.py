@@ -1,14 +1,18 @@
 """`petseg evaluate`, with saved and exported models."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import petseg
 from petseg import ModelInfo
-from petseg.experiment import RunFiles
+from petseg.data import draw_pet
+from petseg.experiment import Result, RunFiles, Settings
 from petseg_cli.model_loading import DEFAULT_MODEL, SUFFIXES
 from petseg_runtime.formats import FORMATS
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
@@ -153,6 +157,65 @@ def test_the_folder_of_a_run_is_a_model(cli, model_file, tmp_path):
     model = RunFiles(run).model
     shutil.copy(model_file, model)
     assert f"Evaluating {model} on" in cli("evaluate", run, *SYNTHETIC)[1]
+
+
+@pytest.fixture
+def run_on_a_folder(tmp_path, make_model) -> Path:
+    """The folder of a run, trained on a folder with other names and labels."""
+    data = tmp_path / "scenes"
+    for kind in ("rgb", "truth"):
+        for split in ("train", "val", "test"):
+            (data / kind / split).mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        image, mask = draw_pet(len(split))
+        labels = np.array([7, 3, 11], np.uint8)[mask[..., 0]]
+        Image.fromarray(image).save(data / "rgb" / split / "0.png")
+        Image.fromarray(labels).save(data / "truth" / split / "0.png")
+    run = tmp_path / "run"
+    run.mkdir()
+    make_model(RunFiles(run).model, ModelInfo(("animal", "ground"), 255, image_size=(64, 64)))
+    settings = Settings(
+        "unet",
+        data=str(data),
+        images="rgb",
+        masks="truth",
+        labels={7: "animal", 3: "ground", 11: None},
+        image_size=(64, 64),
+    )
+    published = Path(__file__).parents[2] / "docs" / "results" / "unet-mobilenetv2-224"
+    result = dataclasses.replace(Result.load(published), settings=settings)
+    RunFiles(run).result.write_text(json.dumps(result.to_dict()))
+    return run
+
+
+def test_the_data_of_a_run_is_read_with_the_options_of_the_run(cli, run_on_a_folder, tmp_path):
+    options = ("--images", "rgb", "--masks", "truth", "--labels", "7=animal,3=ground,11=")
+    data = tmp_path / "scenes"
+    calls = {
+        "run": (run_on_a_folder,),
+        "options": (RunFiles(run_on_a_folder).model, "--data", data, *options),
+        "both": (run_on_a_folder, "--labels", "7=animal,3=ground,11=ground"),
+    }
+    scores = {}
+    for name, arguments in calls.items():
+        code, out, err = cli("evaluate", *arguments, "--json", tmp_path / f"{name}.json")
+        assert (code, "on the test split of" in out) == (0, True), err
+        scores[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    assert scores["run"] == scores["options"]
+    count = {name: int(np.sum(found["confusion"])) for name, found in scores.items()}
+    assert count["run"] < count["both"] == 64 * 64
+
+
+def test_other_data_of_a_run(cli, run_on_a_folder, tmp_path):
+    moved = (tmp_path / "scenes").rename(tmp_path / "moved")
+    code, _, err = cli("evaluate", run_on_a_folder)
+    assert code == 1
+    assert f"trained on the folder {tmp_path}/scenes, which is not there. Pass the folder as" in err
+    code, out, _ = cli("evaluate", run_on_a_folder, "--data", moved)
+    assert (code, f"on the test split of {moved}" in out) == (0, True)
+    code, _, err = cli("evaluate", run_on_a_folder, *SYNTHETIC)  # not read as the folder was
+    assert code == 1
+    assert "Received: pet, background, border" in err
 
 
 def test_what_exists_comes_before_a_name(cli, model_file, tmp_path, monkeypatch):

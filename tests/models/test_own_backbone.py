@@ -18,9 +18,11 @@ from petseg.training import thaw_encoder
 STRIDES = (2, 4, 8, 16, 32)
 
 
-def network(strides=(2, 2, 2, 2, 2), size=None, channels=3, name="own_network"):
+def network(strides=(2, 2, 2, 2, 2), size=None, channels=3, name="own_network", before=()):
     """A convolution for each stride, with padding before and normalization after it."""
     images = x = keras.Input((size, size, channels))
+    for layer in before:
+        x = layer(x)
     for number, stride in enumerate(strides, start=1):
         x = layers.ZeroPadding2D(1, name=f"pad{number}")(x)
         x = layers.Conv2D(4 * number, 3, stride, use_bias=False, name=f"conv{number}")(x)
@@ -124,7 +126,59 @@ def test_normalization_inside_other_layers_stays_frozen():
     assert trained == {"conv1/kernel"}
 
 
-@pytest.mark.parametrize("name", ["DenseNet121", "ResNet50V2", "VGG19", "EfficientNetB0"])
+def normalizing(statistics=((100, 120, 140), (900, 1600, 2500))):
+    """Layers that normalize red, green and blue, as inside EfficientNet with ImageNet weights."""
+    normalization = layers.Normalization()
+    normalization.build((None, None, None, 3))
+    normalization.set_weights([*map(np.array, statistics), np.array(0)])
+    normalization.finalize_state()
+    return normalization, layers.Rescaling(np.array([0.5, 1.0, 2.0]), offset=[0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("output_stride", [32, 8])
+def test_normalization_of_images_inside_a_model_is_kept(output_stride):
+    own = network(before=normalizing())
+    images = keras.Input((None, None, 3))
+    ours = keras.Model(images, encode(images, find_backbone(own), "imagenet", output_stride))
+    expected = keras.Model(own.input, own.get_layer("relu1").output)(image())
+    np.testing.assert_allclose(ours(image())[0], expected, rtol=1e-5)
+
+
+def with_normalization(*, include_top, weights, input_shape):  # noqa: ARG001 -- as Keras has them
+    stem = keras.Sequential([layers.Conv2D(4, 1)], name="stem")
+    return network(channels=input_shape[-1], before=(*normalizing(), stem))
+
+
+def test_normalization_inside_a_function_is_adapted_to_the_channels():
+    features = []
+    for channels in (3, 6):
+        keras.utils.set_random_seed(0)
+        encoder = build_encoder(Backbone("own", with_normalization), "imagenet", channels=channels)
+        features.append(encoder(np.repeat(image()[..., :1], channels, axis=-1))[-1])
+    np.testing.assert_allclose(*features, rtol=1e-4, atol=1e-6)
+    assert np.abs(features[0]).max() > 0.01
+    grey = build_encoder(Backbone("own", with_normalization), None, channels=1)
+    constants = [layer.get_config() for layer in grey.layers[1:3]]
+    assert constants[0]["mean"] == [120]
+    assert constants[1]["scale"] == [3.5 / 3]
+    assert grey(image()[..., :1])[-1].shape == (1, 2, 2, 20)
+
+
+def test_efficientnet_gets_the_statistics_of_imagenet():
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    keras.utils.set_random_seed(0)
+    backbone = find_backbone("EfficientNetB0")
+    images = keras.Input((None, None, 3))
+    ours = keras.Model(images, encode(images, backbone, None))
+    keras.utils.set_random_seed(0)
+    theirs = applications.EfficientNetB0(include_top=False, weights=None)
+    # In the file of ImageNet weights the variance is the deviation, and Keras divides again.
+    theirs.get_layer(index=2).set_weights([mean, deviation**2, np.array(0)])
+    theirs.get_layer(index=2).finalize_state()
+    np.testing.assert_allclose(ours(image())[-1], theirs(image()), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["DenseNet121", "ResNet50V2", "VGG19", "ConvNeXtTiny"])
 def test_functions_of_keras_get_the_input_of_their_weights(name):
     build = getattr(applications, name)
     backbone = find_backbone(build)
@@ -171,7 +225,8 @@ class Subclassed(keras.Model):
         (network((2, 2, 4, 2)), "'own_network', which has none at 8"),
         (network(channels=1), "`image_shape` must have 1 channels"),
         (keras, "must be one of mobilenet"),
-        ("resnet", "must be one of mobilenet"),
+        ("resnet", r"its name, such as DenseNet121, a .*'resnet'\. Did you mean 'resnet50' or"),
+        ("DenseNet12", r"'DenseNet12'\. Did you mean 'DenseNet121' or"),
     ],
 )
 def test_what_is_no_backbone_is_refused(backbone, message):
