@@ -165,7 +165,7 @@ class Run:
             return
         if self.files is None:
             self._best_weights = model.get_weights()
-        if not self._writes:
+        if self.files is None or not self._writes:
             return
         self._write(self.files.best, without_optimizer(model).save_weights)
         if row["stage"] == FROZEN:
@@ -257,7 +257,7 @@ class Run:
     def _write(self, path: Path, save: Callable[[Path], None]) -> None:
         """Writes new weights beside the old ones, which count until the next commit."""
         new = _new_name(path)
-        with whole_file(new) as part:
+        with whole_file(new) as part, processes.alone():
             save(part)
         self.state.files[path.name] = file_digest(new)
 

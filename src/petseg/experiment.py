@@ -24,7 +24,7 @@ from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import UNLABELLED
 from petseg.data.label_tables import Labels, LabelTable, checked_labels
 from petseg.data.source import FOLDER_SETTINGS, DataSource
-from petseg.data_parallel import data_parallel
+from petseg.devices import data_parallel
 from petseg.environment import environment
 from petseg.evaluation import evaluate
 from petseg.losses import CrossEntropyDice, OneHotLoss

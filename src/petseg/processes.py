@@ -5,7 +5,8 @@ work with Keras 3. Without `join`, or on another backend, there is one process.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,23 @@ def join() -> None:
 def is_first() -> bool:
     """Whether this process is the one that writes files and prints."""
     return not _joined() or _jax().process_index() == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A context in which one process may save a model, without the others.
+
+    Keras makes an optimizer when it saves a model, and so would wait for the other processes.
+
+    Yields:
+        Nothing.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def wait_for_all(reached: str) -> None:

@@ -13,7 +13,7 @@ from petseg.checkpoint import Run
 from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
-from petseg.data_parallel import training_scope
+from petseg.devices import training_scope
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
