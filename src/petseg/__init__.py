@@ -5,6 +5,7 @@ from importlib.metadata import version
 from petseg.backbones import BACKBONES, Backbone
 from petseg.calibration import calibrate
 from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, synthetic_pets
+from petseg.devices import data_parallel
 from petseg.evaluation import Evaluation, evaluate
 from petseg.exporting import export
 from petseg.losses import CrossEntropyDice, OneHotLoss
@@ -43,6 +44,7 @@ __all__ = [
     "Splits",
     "calibrate",
     "cutout",
+    "data_parallel",
     "deeplabv3",
     "deeplabv3_plus",
     "evaluate",

@@ -62,9 +62,8 @@ class Run:
 
         Raises:
             BlockingIOError: If another process trains in the folder.
-            ValueError: If `run_dir` is a file or has results of something else, or if one of the
-                run's files is damaged.
-            RuntimeError: If the first of several processes could not open the folder.
+            ValueError: If `run_dir` is a file or has results of something else, if one of the run's
+                files is damaged, or if the first of several processes could not open the folder.
         """
         run = cls(None if run_dir is None else Path(run_dir))
         if run.files is None:
@@ -76,7 +75,7 @@ class Run:
             except (OSError, ValueError) as found:
                 error = found
         if not processes.all_agree(error is None):
-            raise error or RuntimeError(f"Process 0 could not open {run.files.folder}.")
+            raise error or ValueError(f"Process 0 could not open {run.files.folder}.")
         if not run._writes and run.files.state.exists():
             run.state = RunState.read(run.files.state)
         return run

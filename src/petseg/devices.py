@@ -35,9 +35,8 @@ def data_parallel(devices: int) -> Iterator[int]:
         The number of devices of all processes.
 
     Raises:
-        ValueError: If `devices` is out of its range, or the environment variables of a launcher are
-            wrong.
-        RuntimeError: If the backend cannot do this, or was used before with fewer devices.
+        ValueError: If `devices` is out of its range, the environment variables of a launcher are
+            wrong, or the backend cannot do this or has started with fewer devices.
 
     Example:
         >>> with petseg.data_parallel(2):
@@ -47,7 +46,7 @@ def data_parallel(devices: int) -> Iterator[int]:
     devices = validation.integer("devices", devices, 1)
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
-        raise RuntimeError(
+        raise ValueError(
             "`data_parallel` needs the TensorFlow or the JAX backend of Keras. Received: "
             f"{backend}. Set the environment variable KERAS_BACKEND=jax."
         )
@@ -81,10 +80,7 @@ class SplitBatches(keras.distribution.DataParallel):
         Yields:
             Nothing.
         """
-        first = next(
-            layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)
-        )
-        self._first_layer = f"{first.name}/output"
+        self._first_layer = _first_layer(model)
         try:
             yield
         finally:
@@ -94,10 +90,9 @@ class SplitBatches(keras.distribution.DataParallel):
         return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
 
     def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout | None:
-        if path != self._first_layer:
+        if self._first_layer is None or path.split("/")[-2:] != [self._first_layer, "output"]:
             return None
-        axes = [self.batch_dim_name, None, None, None]
-        return keras.distribution.TensorLayout(axes, self.device_mesh)
+        return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
 
 
 @contextmanager
@@ -120,6 +115,13 @@ def training_scope(model: keras.Model) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _first_layer(model: keras.Model) -> str:
+    """Name of the layer that gets the images, inside the encoder if there is none before it."""
+    layers = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
+    first = next(layers)
+    return _first_layer(first) if isinstance(first, keras.Model) else str(first.name)
 
 
 def _scope(backend: str, devices: list[str]) -> Any:
@@ -158,7 +160,7 @@ def _jax_devices(devices: int) -> list[str]:
 
 def _check_count(devices: int, found: int, kind: str) -> None:
     if devices > found and kind == "CPU":
-        raise RuntimeError(
+        raise ValueError(
             f"`devices` must be at most {found} after {keras.backend.backend()} has started on the "
             f"processor. Received: {devices}. Call `data_parallel` before anything is computed."
         )

@@ -349,11 +349,10 @@ def run(
         The result, which `result.json` holds too.
 
     Raises:
-        ValueError: If the folder holds a run with other settings or a damaged file, or the
-            training diverges.
+        ValueError: If the folder holds a run with other settings or a damaged file, the training
+            diverges, or the backend cannot train on so many devices.
         FileNotFoundError: If the data is not there and cannot be downloaded.
         BlockingIOError: If another process trains in the folder.
-        RuntimeError: If the backend cannot train on so many devices.
 
     Example:
         >>> settings = Settings("unet", data="synthetic", image_size=(64, 64), epochs=4)

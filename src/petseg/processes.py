@@ -70,14 +70,14 @@ def join() -> None:
     """Connects this process with the others that a launcher started, once. They must all do this.
 
     Raises:
-        ValueError: If environment variables of the launcher are missing or wrong.
-        RuntimeError: If there are others and the backend is not JAX.
+        ValueError: If environment variables of the launcher are missing or wrong, or there are
+            others and the backend is not JAX.
     """
     launch = find_launch(os.environ)
     if launch.processes == 1 or _joined():
         return
     if keras.backend.backend() != "jax":
-        raise RuntimeError(
+        raise ValueError(
             f"Training in {launch.processes} processes needs the JAX backend, because TensorFlow's "
             "strategies for several machines do not work with Keras 3. Received: "
             f"{keras.backend.backend()}. Set the environment variable KERAS_BACKEND=jax."

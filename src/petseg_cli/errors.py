@@ -25,6 +25,7 @@ SAME_NAME = (
     "classes",
     "config",
     "data_dir",
+    "devices",
     "epochs",
     "frozen_epochs",
     "ignore_class",

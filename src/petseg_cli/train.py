@@ -148,6 +148,15 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")
     ] = 0,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train on N devices, each of which computes a part of every batch. With the JAX "
+            "backend, also in processes that torchrun or srun started, with N devices each.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model and evaluate it. RUN_DIR keeps model, scores, curves and masks.
 
@@ -157,6 +166,7 @@ def train(
     from rich.console import Console
 
     with quiet_import():
+        from petseg import processes
         from petseg.comparison import score_table
         from petseg.data.source import FOLDER_SETTINGS
         from petseg.experiment import Settings
@@ -202,19 +212,26 @@ def train(
     how = {name: values[name] for name in FOLDER_SETTINGS}
     source = data_source(values["data"], data_dir, values["classes"], values["binary"], **how)
     settings = Settings.from_dict(values)
-    result, message = train_with(settings, source, out)
+    result, message = train_with(settings, source, out, devices)
+    if not processes.is_first():
+        return
     scores = {"validation": result.validation, "test": result.test}
     Console().print(score_table(scores))
     typer.echo(message)
 
 
-def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["Result", str]:
+def train_with(
+    settings: "Settings", source: "DataSource", out: Path, devices: int | None = None
+) -> tuple["Result", str]:
     """Runs an experiment, or what is left of it, with a display on the terminal.
+
+    Of several processes that train together, only the first displays anything.
 
     Args:
         settings: The settings.
         source: The data.
         out: Folder for the results.
+        devices: Number of devices of this process, see `petseg.experiment.run`.
 
     Returns:
         The result, and a sentence that says what was done.
@@ -225,15 +242,35 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
     """
     from rich.console import Console
 
+    from petseg import processes
     from petseg.experiment import find_result, run
     from petseg_cli.training_display import TrainingDisplay
 
+    if devices is not None:
+        processes.join()
     result = find_result(settings, out)
     if result is not None:
         return result, f"{out} holds this run, finished. Nothing was trained."
     _check(settings, source.class_names, out)
-    announce_download(source)
-    announce_layout(source)
+    if processes.is_first():
+        announce_download(source)
+        announce_layout(source)
+        _announce_weights(settings)
+    console = Console(stderr=True, quiet=not processes.is_first())
+    with TrainingDisplay(settings, out, console) as display:
+        result = run(
+            settings,
+            out,
+            data_dir=source.data_dir,
+            callbacks=[display],
+            verbose=0,
+            devices=devices,
+        )
+    return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
+
+
+def _announce_weights(settings: "Settings") -> None:
+    """Says that weights will be downloaded, where they do not come with petseg."""
     assert settings.backbone is not None  # chosen by the settings
     entry = BACKBONES.get(settings.backbone)
     if settings.weights == "imagenet" and not (entry and entry.ships):
@@ -242,9 +279,6 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
             f"ImageNet weights of {settings.backbone}{size} are downloaded to ~/.keras/models "
             "unless they are there."
         )
-    with TrainingDisplay(settings, out, Console(stderr=True)) as display:
-        result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)
-    return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
 
 
 def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:

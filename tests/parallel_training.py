@@ -1,0 +1,82 @@
+"""Trains U-Net on several devices, in a process of its own. Prints what it found as JSON.
+
+python tests/parallel_training.py N FOLDER      # on N devices; again, until two epochs are done
+python tests/parallel_training.py one FOLDER    # on one device; then what is left in the folder
+"""
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tiny import Stop
+
+import petseg
+
+EPOCHS = {"frozen_epochs": 0, "epochs": 3, "learning_rate": 0.002, "train_batch_norm": True}
+IGNORED = 255
+
+
+def network():
+    """A small encoder with features at strides 2 to 32."""
+    images = keras.Input((None, None, 3))
+    x = images
+    for stage in range(5):
+        x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU(name=f"stage{stage}")(x)
+    return keras.Model(images, x, name="small")
+
+
+def data():
+    """Synthetic pets, some pixels ignored, in batches that end with a single image."""
+    pets = petseg.synthetic_pets(36, image_size=(64, 64), batch_size=4, augment=False)
+    images, masks = next(pets.train.unbatch().batch(13).as_numpy_iterator())
+    masks = masks.copy()
+    masks[:, :5] = IGNORED
+    masks[2] = IGNORED
+    return tf.data.Dataset.from_tensor_slices((images, masks)).batch(4)
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    built = petseg.unet(
+        backbone=network(), weights=None, class_names=petseg.PET_CLASSES, ignore_class=IGNORED
+    )
+    built.compile(
+        optimizer=keras.optimizers.SGD(momentum=0.9),
+        loss=petseg.CrossEntropyDice(ignore_class=IGNORED),
+        metrics=[petseg.MeanIoU(3, petseg.PET_CLASSES, IGNORED)],
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    return built
+
+
+def train(trained, run_dir, *callbacks):
+    history = petseg.finetune(
+        trained, data(), data(), **EPOCHS, run_dir=run_dir, callbacks=callbacks, verbose=0
+    )
+    weights = [float(np.abs(weight).sum()) for weight in trained.get_weights()]
+    return {"history": history.history, "weights": weights}
+
+
+def main():
+    devices, folder = sys.argv[1], Path(sys.argv[2])
+    if devices == "one":
+        print(json.dumps({"whole": train(model(), None), "resumed": train(model(), folder)}))
+        return
+    with petseg.data_parallel(int(devices)) as count:
+        trained = model()
+        with suppress(KeyboardInterrupt):
+            train(trained, folder, Stop(2))
+        found = {"devices": count}
+        if count == int(devices):  # one process
+            found["mean_iou"] = petseg.evaluate(trained, data()).mean_iou
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Training on several devices and in several processes equals training on one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import petseg
+from petseg.processes import Launch, find_launch
+
+SCRIPT = Path(__file__).with_name("parallel_training.py")
+TORCHRUN = {"MASTER_ADDR": "host", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "RANK": "1"}
+KERAS = {
+    "KERAS_DISTRIBUTION_JOB_ADDRESSES": "host:1",
+    "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    "KERAS_DISTRIBUTION_PROCESS_ID": "0",
+}
+
+
+def start(backend, arguments, **environment):
+    sources = os.pathsep.join([str(SCRIPT.parents[1] / "src"), str(SCRIPT.parent)])
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        env=os.environ
+        | {"KERAS_BACKEND": backend, "PYTHONPATH": sources, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # compiles faster
+        | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result_of(process):
+    with process:
+        out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def check_epochs(found, expected):
+    """Compares the scores of epochs, each by name."""
+    for epoch, (row, wanted) in enumerate(zip(found, expected, strict=True)):
+        assert row.keys() == wanted.keys()
+        for name in row.keys() - {"stage", "seconds"}:
+            assert row[name] == pytest.approx(wanted[name], rel=1e-4, abs=1e-5), (epoch, name)
+
+
+def check_run(folder, whole, resumed):
+    """Compares a run that several devices began and one device ended with one on one device."""
+    rows = zip(*whole["history"].values(), strict=True)
+    epochs = [dict(zip(whole["history"], row, strict=True)) for row in rows]
+    recorded = json.loads((folder / "run.json").read_text())["epochs"]
+    assert len(recorded) == len(epochs) == 3
+    check_epochs(recorded, epochs)
+    np.testing.assert_allclose(resumed["weights"], whole["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_two_devices_of_tensorflow_train_as_one(tmp_path):
+    run = tmp_path / "run"
+    found = result_of(start("tensorflow", [2, run]))
+    begun = json.loads((run / "run.json").read_text())["epochs"]
+    assert found["devices"] == 2
+    assert len(begun) == 2
+    assert found["mean_iou"] == pytest.approx(begun[-1]["val_mean_iou"], abs=1e-6)
+    check_run(run, **result_of(start("tensorflow", ["one", run])))
+
+
+def test_two_processes_of_jax_train_as_one(tmp_path):
+    run = tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launcher = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    processes = [start("jax", [1, run], RANK=str(rank), **launcher) for rank in range(2)]
+    assert [result_of(process) for process in processes] == [{"devices": 2}] * 2
+    assert not (run / ".lock").exists()
+    assert len(json.loads((run / "run.json").read_text())["epochs"]) == 2
+    check_run(run, **result_of(start("jax", ["one", run])))
+
+
+@pytest.mark.parametrize(
+    ("environment", "launch"),
+    [
+        ({}, Launch(1)),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, Launch(1)),
+        (TORCHRUN, Launch(4, 1, "host:29500")),
+        (
+            {**TORCHRUN, "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"},
+            Launch(4, 1, "host:29500", "1"),
+        ),
+        (KERAS, Launch(2, 0, "host:1")),
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "3"}, Launch(8)),
+        ({"SLURM_NTASKS": "8"}, Launch(1)),  # in the script of a job, outside of srun
+    ],
+)
+def test_variables_of_launchers(environment, launch):
+    assert find_launch(environment) == launch
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK must be set"),
+        ({"WORLD_SIZE": "two", "RANK": "0"}, "WORLD_SIZE must be a number"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR must be set"),
+        ({**TORCHRUN, "RANK": "4"}, "less than the number of processes. Received: 4 of 4"),
+        ({**KERAS, "KERAS_DISTRIBUTION_PROCESS_ID": ""}, "PROCESS_ID must be set"),
+    ],
+)
+def test_variables_that_do_not_fit_are_refused(environment, message):
+    with pytest.raises(ValueError, match=message):
+        find_launch(environment)
+
+
+def test_several_processes_need_jax(monkeypatch):
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="needs the JAX backend"), petseg.data_parallel(1):
+        pass
+
+
+@pytest.mark.parametrize("devices", [0, 1.5, "2", None])
+def test_numbers_of_devices_that_are_refused(devices):
+    with pytest.raises(ValueError, match="`devices` must be"), petseg.data_parallel(devices):
+        pass
+
+
+def test_more_devices_than_there_are():
+    keras.ops.zeros(())  # The backend has started.
+    with pytest.raises(ValueError, match="at most"), petseg.data_parallel(64):
+        pass
+
+
+def test_one_device_needs_no_strategy():
+    with petseg.data_parallel(1) as count:
+        assert count == 1
+        assert keras.distribution.distribution() is None
