@@ -27,11 +27,11 @@ from petseg_cli.model_loading import (
 )
 from petseg_cli.options import ModelImageSize, check_json_path, parse_scales
 from petseg_cli.prediction_inputs import Inputs, find_inputs
-from petseg_cli.prediction_output import Item, OutputFolder, class_shares
 from petseg_cli.streams import printable, warn
 from petseg_cli.video import write_overlaid
 
 if TYPE_CHECKING:
+    from petseg_cli.prediction_output import Item, OutputFolder
     from petseg_runtime.predictor import Prediction, Predictor
 
 
@@ -122,6 +122,9 @@ def predict(
             warn("There is no photo to predict: all images were written by petseg.")
         raise typer.Exit(1)
 
+    from petseg_cli.prediction_output import OutputFolder
+    from petseg_runtime.output_notes import mask_settings
+
     loaded = load_model(found)
     if cutout and loaded.info.background is None:
         raise ValueError(
@@ -130,13 +133,7 @@ def predict(
         )
     output = "probabilities" if confidence else "mask"
     predictor = _predictor(loaded, image_size, tta, tile, scales, output)
-    settings = {
-        "model": loaded.digest,
-        "image_size": image_size,
-        "tta": tta,
-        "tile": tile,
-        "scales": scales,
-    }
+    settings = mask_settings(loaded.digest, image_size, tta, tile, scales)
     wanted = {"overlay": overlay, "cutout": cutout, "confidence": confidence, "mask": True}
     kinds = tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
     try:
@@ -206,9 +203,10 @@ class _Run:
         warn(problem if shown in problem else f"{shown}: {problem}")
 
     def photos(
-        self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
+        self, paths: list[Path], folder: "OutputFolder", predictor: "Predictor", loaded: LoadedModel
     ) -> None:
         """Predicts the photos that are not done."""
+        from petseg_runtime.output_files import class_shares
         from petseg_runtime.parallel import in_order
 
         missing = self._missing(paths, folder)
@@ -218,7 +216,7 @@ class _Run:
         predicted = zip(missing, predictor.files(item.path for item in missing), strict=True)
 
         def write(
-            one: tuple[Item, "Prediction"],
+            one: tuple["Item", "Prediction"],
         ) -> tuple[list[Path], dict[str, float]] | Exception:
             item, found = one
             try:
@@ -242,7 +240,7 @@ class _Run:
         if written > 1:
             typer.echo(f"Wrote {_photos(written)} to {printable(folder.folder)}")
 
-    def _missing(self, paths: list[Path], folder: OutputFolder) -> list[Item]:
+    def _missing(self, paths: list[Path], folder: "OutputFolder") -> list["Item"]:
         """Finds the photos that are not done, and reads the shares of those that are."""
         missing: list[Item] = []
         for path in paths:
@@ -257,7 +255,7 @@ class _Run:
         return missing
 
     def videos(
-        self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
+        self, paths: list[Path], folder: "OutputFolder", predictor: "Predictor", loaded: LoadedModel
     ) -> None:
         """Lays the masks over the videos that are not done."""
         for path in paths:

@@ -88,33 +88,50 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     """
     path = Path(path)
     with open_regular(path) as file:
-        try:
-            if path.suffix.lower() == ARRAY_SUFFIX:
-                return _bands(np.load(file, allow_pickle=False), channels)
-            if path.suffix.lower() in TIFF_SUFFIXES and channels not in (1, 3):
-                return _bands(_read_tiff(file, channels), channels)
-            with Image.open(file) as image, turn(image.size):
-                ImageOps.exif_transpose(image, in_place=True)  # the copy would double the memory
-                if channels not in (1, 3):
-                    return _bands(np.asarray(image), channels)
-                rgb = _to_rgb(image)
-                return _pixels(rgb if channels == 3 else rgb.convert("L"), channels)
-        except ImportError:
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ValueError(
-                f"{path} has too many pixels to open safely: {error} "
-                "Make the image smaller, or raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it."
-            ) from error
-        except UnidentifiedImageError as error:
-            raise ValueError(
-                f"{path} is not an image of a format that Pillow knows. "
-                "Replace the file or remove it."
-            ) from error
-        except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-            raise ValueError(
-                f"{path} cannot be read as an image: {error} Replace the file or remove it."
-            ) from error
+        return decode_image(file, path, channels)
+
+
+def decode_image(file: BinaryIO, path: Path, channels: int = 3) -> np.ndarray:
+    """Reads an image from an opened file or from memory, as `read_image` does.
+
+    Args:
+        file: The encoded image.
+        path: Its name, for the format and for errors.
+        channels: Number of channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        uint8 `(H, W, channels)`.
+
+    Raises:
+        ImportError: If a TIFF file needs tifffile, which is not installed.
+        ValueError: See `read_image`.
+    """
+    try:
+        if path.suffix.lower() == ARRAY_SUFFIX:
+            return _bands(np.load(file, allow_pickle=False), channels)
+        if path.suffix.lower() in TIFF_SUFFIXES and channels not in (1, 3):
+            return _bands(_read_tiff(file, channels), channels)
+        with Image.open(file) as image, turn(image.size):
+            ImageOps.exif_transpose(image, in_place=True)  # the copy would double the memory
+            if channels not in (1, 3):
+                return _bands(np.asarray(image), channels)
+            rgb = _to_rgb(image)
+            return _pixels(rgb if channels == 3 else rgb.convert("L"), channels)
+    except ImportError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{path} has too many pixels to open safely: {error} "
+            "Make the image smaller, or raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{path} is not an image of a format that Pillow knows. Replace the file or remove it."
+        ) from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+        raise ValueError(
+            f"{path} cannot be read as an image: {error} Replace the file or remove it."
+        ) from error
 
 
 @contextmanager
