@@ -228,6 +228,20 @@ ModelImageSize = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, metavar="N", help="Images in a batch.")]
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tells an option that was given from a default.
+
+    Args:
+        context: The context of the command.
+        name: Name of the parameter.
+
+    Returns:
+        Whether the command line holds it.
+    """
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 # `petseg_runtime.validation` has such a function too, but it imports NumPy, and these checks run
 # before anything large is imported.
 def did_you_mean(name: str, known: Iterable[str]) -> str:

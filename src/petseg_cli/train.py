@@ -20,6 +20,7 @@ from petseg_cli.options import (
     Images,
     Labels,
     Masks,
+    is_given,
     nearest,
     parse_class_weights,
     parse_size,
@@ -246,9 +247,7 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
 
 def _is_given(context: typer.Context, name: str) -> bool:
     """Whether the command line holds an option, or the argument MODEL."""
-    parameter = "model" if name == "architecture" else name
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name != "DEFAULT"
+    return is_given(context, "model" if name == "architecture" else name)
 
 
 def _check(settings: "Settings", class_names: tuple[str, ...], out: Path) -> None:
