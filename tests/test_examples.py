@@ -1,11 +1,13 @@
 """The examples, each as a user runs it: a process of its own, small settings."""
 
+import csv
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -88,3 +90,25 @@ def test_finetune_own_data_draws_a_demo_where_no_folder_is_given(tmp_path):
 def test_finetune_own_data_says_what_is_wrong_with_a_folder(tmp_path, args, message):
     with pytest.raises(AssertionError, match=message):
         run_example("finetune_own_data.py", str(tmp_path), *args, cwd=tmp_path)
+
+
+def test_dask_predicts_each_photo_once(tmp_path):
+    photos = tmp_path / "photos"
+    (photos / "deep").mkdir(parents=True)
+    with Image.open(EXAMPLES / "chelsea.png") as chelsea:
+        for name in ("a.jpg", "a.png", "deep/a.jpg"):
+            chelsea.resize((90, 60)).save(photos / name)
+    (photos / "damaged.jpg").write_bytes(b"no photo")
+    printed = run_example("predict_with_dask.py", "photos", "out", "--partition", "3", cwd=tmp_path)
+    assert printed == "4 photos\n"
+    with (tmp_path / "out" / "index.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert rows.keys() == {
+        f"photos/{name}" for name in ("a.jpg", "a.png", "deep/a.jpg", "damaged.jpg")
+    }
+    assert "is not an image" in rows["photos/damaged.jpg"]["error"]
+    assert rows["photos/deep/a.jpg"]["mask"] == "out/deep/a.jpg.png"
+    with Image.open(tmp_path / "out" / "a.png.png") as mask:
+        share = (np.asarray(mask) == 0).mean()
+    assert float(rows["photos/a.png"]["pet"]) == pytest.approx(share, abs=1e-4)
+    assert sum(1 for _ in (tmp_path / "out").rglob("*.png")) == 3

@@ -42,9 +42,9 @@ petseg.epoch_recorder: petseg.checkpoint petseg.run_state
 petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
     petseg_runtime
 petseg.experiment: petseg.calibration petseg.checkpoint petseg.class_balance petseg.complexity
-    petseg.data petseg.environment petseg.evaluation petseg.losses
-    petseg.mask_grid petseg.metrics petseg.models petseg.plots petseg.prediction petseg.run_state
-    petseg.scores petseg.training petseg_runtime
+    petseg.data petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics
+    petseg.models petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training
+    petseg_runtime
 petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
 petseg.feature_taps:
 petseg.label_shapes:
@@ -85,12 +85,12 @@ petseg_cli.export: petseg petseg_cli.data_source petseg_cli.model_loading petseg
 petseg_cli.model_loading: petseg petseg_cli.streams petseg_cli.tensorflow_logging petseg_runtime
 petseg_cli.models: petseg_cli.catalogue
 petseg_cli.options:
-petseg_cli.output_notes: petseg_runtime
 petseg_cli.predict: petseg_cli.cutout_options petseg_cli.errors petseg_cli.model_loading
-    petseg_cli.options petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.streams
-    petseg_cli.video petseg_runtime
-petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_runtime
-petseg_cli.prediction_output: petseg_cli.output_notes petseg_cli.streams petseg_runtime
+    petseg_cli.options petseg_cli.prediction_inputs petseg_cli.prediction_output petseg_cli.ray_run
+    petseg_cli.streams petseg_cli.video petseg_runtime
+petseg_cli.prediction_inputs: petseg_cli.streams petseg_runtime
+petseg_cli.prediction_output: petseg_runtime
+petseg_cli.ray_run: petseg_cli.streams petseg_runtime
 petseg_cli.reproduce: petseg petseg_cli.options petseg_cli.tensorflow_logging petseg_cli.train
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
@@ -113,17 +113,26 @@ petseg_runtime.keras_file: petseg_runtime.archives petseg_runtime.json_text
     petseg_runtime.model_info
 petseg_runtime.model_folders: petseg_runtime.part_folders
 petseg_runtime.model_info: petseg_runtime.json_text petseg_runtime.validation
+petseg_runtime.output_files: petseg_runtime.output_notes
+petseg_runtime.output_notes: petseg_runtime.json_text
 petseg_runtime.overlays: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.palette
     petseg_runtime.validation
 petseg_runtime.palette: petseg_runtime.model_info
 petseg_runtime.parallel:
 petseg_runtime.part_folders:
+petseg_runtime.prediction_index: petseg_runtime.atomic_files petseg_runtime.part_folders
 petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
     petseg_runtime.resizing petseg_runtime.smoothing petseg_runtime.tiles petseg_runtime.validation
 petseg_runtime.pretrained: petseg_runtime.digests petseg_runtime.formats
+petseg_runtime.ray_prediction: petseg_runtime.formats petseg_runtime.output_files
+    petseg_runtime.part_folders petseg_runtime.prediction_index petseg_runtime.predictor
+    petseg_runtime.pretrained petseg_runtime.ray_worker
+petseg_runtime.ray_worker: petseg_runtime.image_io petseg_runtime.output_files
+    petseg_runtime.output_notes petseg_runtime.parallel petseg_runtime.part_folders
+    petseg_runtime.prediction_index petseg_runtime.predictor petseg_runtime.runtime
 petseg_runtime.resizing:
-petseg_runtime.runtime: petseg_runtime.formats petseg_runtime.keras_file petseg_runtime.model_info
-    petseg_runtime.predictor petseg_runtime.pretrained
+petseg_runtime.runtime: petseg_runtime.digests petseg_runtime.formats petseg_runtime.keras_file
+    petseg_runtime.model_info petseg_runtime.predictor petseg_runtime.pretrained
 petseg_runtime.smoothing: petseg_runtime.resizing
 petseg_runtime.tiles:
 petseg_runtime.validation:

@@ -1,7 +1,5 @@
 """From the path of a model to the model and its record."""
 
-import hashlib
-import os
 import stat
 import warnings
 from dataclasses import dataclass
@@ -190,16 +188,15 @@ def load_model(found: Path | str) -> LoadedModel:
         ImportError: If the runtime of an exported model is not installed.
     """
     from petseg_runtime import Runtime
-    from petseg_runtime.pretrained import read_card
 
     if isinstance(found, str):
         runtime = Runtime.pretrained(found)
-        return LoadedModel(runtime, runtime.info, found, read_card(found)["sha256"])
+        return LoadedModel(runtime, runtime.info, found, runtime.digest)
     if found.suffix == KERAS_SUFFIX:
         return load_keras_model(found)
     with quiet_stderr():
         runtime = _open_runtime(found)
-    return LoadedModel(runtime, runtime.info, printable(found), _digest(found))
+    return LoadedModel(runtime, runtime.info, printable(found), runtime.digest)
 
 
 def load_keras_model(found: Path | str) -> LoadedModel:
@@ -216,6 +213,7 @@ def load_keras_model(found: Path | str) -> LoadedModel:
     """
     with quiet_import():
         import petseg
+    from petseg_runtime.digests import files_digest
     from petseg_runtime.pretrained import read_card
 
     if isinstance(found, str):
@@ -223,7 +221,8 @@ def load_keras_model(found: Path | str) -> LoadedModel:
         model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")
         return LoadedModel(model, petseg.model_info(model), found, card["sha256"])
     model = _load_keras(found)
-    return LoadedModel(model, petseg.model_info(model), printable(found), _digest(found))
+    digest = files_digest(found, [found])
+    return LoadedModel(model, petseg.model_info(model), printable(found), digest)
 
 
 def _load_keras(path: Path) -> "keras.Model":
@@ -253,16 +252,3 @@ def _open_runtime(path: Path) -> "Runtime":
     height, width = (side or SMALLEST_SIDE for side in runtime.input_size)
     runtime(np.zeros((1, height, width, runtime.info.channels), np.float32))
     return runtime
-
-
-def _digest(path: Path) -> str:
-    """Hashes the files of a model."""
-    from petseg_runtime.formats import format_of
-
-    digest = hashlib.sha256()
-    files = [path] if path.suffix == KERAS_SUFFIX else format_of(path).files(path)
-    for file in files:
-        digest.update(os.fsencode(file.relative_to(path) if path.is_dir() else ""))
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

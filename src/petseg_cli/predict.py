@@ -25,17 +25,19 @@ from petseg_cli.model_loading import (
     find_model,
     load_model,
 )
-from petseg_cli.options import ModelImageSize, check_json_path, parse_scales
+from petseg_cli.options import ModelImageSize, check_json_path, is_given, parse_scales
 from petseg_cli.prediction_inputs import Inputs, find_inputs
-from petseg_cli.prediction_output import Item, OutputFolder, class_shares
+from petseg_cli.ray_run import predict_on_ray
 from petseg_cli.streams import printable, warn
 from petseg_cli.video import write_overlaid
 
 if TYPE_CHECKING:
+    from petseg_cli.prediction_output import Item, OutputFolder
     from petseg_runtime.predictor import Prediction, Predictor
 
 
 def predict(
+    context: typer.Context,
     paths: Annotated[
         list[Path],
         # What cannot be read is reported, and the others are processed.
@@ -89,6 +91,15 @@ def predict(
             help="Split each photo into tiles of this side, at its original size.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Predict on a Ray cluster, with one process for each core: local for this machine "
+            "alone, auto, or HOST:PORT. Writes masks and index.parquet. PATH can be Parquet files "
+            "of photos. Needs petseg[ray].",
+        ),
+    ] = None,
 ) -> None:
     """Predict the masks of photos and videos.
 
@@ -114,6 +125,8 @@ def predict(
         },
     )
     cutout_settings = cutout_arguments(cutout, edges, background, crop)
+    if ray is not None:
+        _check_for_ray(context, inputs)
     run = _Run()
     for path, problem in inputs.problems.items():
         run.fail(path, problem)
@@ -121,6 +134,15 @@ def predict(
         if not inputs.problems:
             warn("There is no photo to predict: all images were written by petseg.")
         raise typer.Exit(1)
+
+    if ray is not None:
+        photos_failed = predict_on_ray(
+            inputs.photos, out, found, ray, image_size, tta, tile, scales
+        )
+        raise typer.Exit(run.failed or photos_failed)
+
+    from petseg_cli.prediction_output import OutputFolder
+    from petseg_runtime.output_notes import mask_settings
 
     loaded = load_model(found)
     if cutout and loaded.info.background is None:
@@ -130,13 +152,7 @@ def predict(
         )
     output = "probabilities" if confidence else "mask"
     predictor = _predictor(loaded, image_size, tta, tile, scales, output)
-    settings = {
-        "model": loaded.digest,
-        "image_size": image_size,
-        "tta": tta,
-        "tile": tile,
-        "scales": scales,
-    }
+    settings = mask_settings(loaded.digest, image_size, tta, tile, scales)
     wanted = {"overlay": overlay, "cutout": cutout, "confidence": confidence, "mask": True}
     kinds = tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
     try:
@@ -169,6 +185,21 @@ def _check_applies(inputs: Inputs, given: dict[str, bool]) -> None:
     if wrong and inputs.videos and not inputs.photos:
         raise typer.BadParameter(
             "It is for photos. A video gives an overlay only.", param_hint=", ".join(wrong)
+        )
+
+
+def _check_for_ray(context: typer.Context, inputs: Inputs) -> None:
+    """Refuses what a Ray cluster does not do."""
+    names = ("overlay", "cutout", "edges", "background", "crop", "confidence", "json")
+    wrong = [f"--{name}" for name in names if context.params[name] and is_given(context, name)]
+    if wrong:
+        raise typer.BadParameter(
+            f"It writes masks and an index alone. Leave out {', '.join(wrong)}.",
+            param_hint="--ray",
+        )
+    if inputs.videos:
+        raise typer.BadParameter(
+            f"It is for photos. Received: {printable(inputs.videos[0])}.", param_hint="--ray"
         )
 
 
@@ -206,9 +237,10 @@ class _Run:
         warn(problem if shown in problem else f"{shown}: {problem}")
 
     def photos(
-        self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
+        self, paths: list[Path], folder: "OutputFolder", predictor: "Predictor", loaded: LoadedModel
     ) -> None:
         """Predicts the photos that are not done."""
+        from petseg_runtime.output_files import class_shares
         from petseg_runtime.parallel import in_order
 
         missing = self._missing(paths, folder)
@@ -218,7 +250,7 @@ class _Run:
         predicted = zip(missing, predictor.files(item.path for item in missing), strict=True)
 
         def write(
-            one: tuple[Item, "Prediction"],
+            one: tuple["Item", "Prediction"],
         ) -> tuple[list[Path], dict[str, float]] | Exception:
             item, found = one
             try:
@@ -242,7 +274,7 @@ class _Run:
         if written > 1:
             typer.echo(f"Wrote {_photos(written)} to {printable(folder.folder)}")
 
-    def _missing(self, paths: list[Path], folder: OutputFolder) -> list[Item]:
+    def _missing(self, paths: list[Path], folder: "OutputFolder") -> list["Item"]:
         """Finds the photos that are not done, and reads the shares of those that are."""
         missing: list[Item] = []
         for path in paths:
@@ -257,7 +289,7 @@ class _Run:
         return missing
 
     def videos(
-        self, paths: list[Path], folder: OutputFolder, predictor: "Predictor", loaded: LoadedModel
+        self, paths: list[Path], folder: "OutputFolder", predictor: "Predictor", loaded: LoadedModel
     ) -> None:
         """Lays the masks over the videos that are not done."""
         for path in paths:

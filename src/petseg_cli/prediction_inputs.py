@@ -93,7 +93,7 @@ def _files_in(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
 
 def _is_result(image: Path) -> bool:
     """Returns whether `petseg predict` wrote an image."""
-    from petseg_cli.output_notes import read_note
+    from petseg_runtime.output_notes import read_note
 
     try:
         return image.suffix.lower() == ".png" and read_note(image) is not None

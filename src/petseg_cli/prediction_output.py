@@ -1,44 +1,37 @@
 """What `petseg predict` writes for each photo and video, and under which name."""
 
 import os
-import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from petseg_cli.output_notes import (
+import numpy as np
+from PIL import Image
+
+from petseg_runtime import ModelInfo, Prediction, cutout, overlay
+from petseg_runtime.image_io import read_image, turn
+from petseg_runtime.output_files import (
+    PHOTO_FILES,
+    VIDEO_FILES,
+    FreeNames,
+    class_shares,
+    identity_of,
+    remove_outdated,
+    write_png,
+)
+from petseg_runtime.output_notes import (
     KEY,
     is_whole,
     note_for,
     note_of_cutout,
-    note_of_mask,
-    photo_of,
     read_note,
+    version_of_file,
 )
-from petseg_cli.streams import printable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-
-    from petseg_runtime import ModelInfo, Prediction
-
-PHOTO_FILES = {
-    "overlay": "_overlay.png",
-    "cutout": "_cutout.png",
-    "confidence": "_confidence.png",
-    "mask": "_mask.png",
-}
-VIDEO_FILES = {"overlay": "_overlay.mp4"}
-STRIP_ROWS = 1024
-
-# Photos become 2 % larger than by Pillow's default, in a quarter of the time.
-PHOTO_COMPRESSION = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-MASK_COMPRESSION = {"compress_level": 6}
+from petseg_runtime.part_folders import locked, part_folder
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class OutputFolder:
     def __init__(
         self,
         folder: Path,
-        info: "ModelInfo",
+        info: ModelInfo,
         settings: dict[str, Any],
         kinds: tuple[str, ...],
         cutout: dict[str, Any],
@@ -91,13 +84,11 @@ class OutputFolder:
         self._cutout = cutout
         self._cutout_note = {name: _named(value) for name, value in cutout.items()}
         self._real_folder = folder.resolve()
-        self._taken: dict[tuple[bool, str], str] = {}
+        self._names = FreeNames(folder, kinds)
         self._numbers = count()
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        from petseg_runtime.part_folders import part_folder
-
         self.folder.mkdir(parents=True, exist_ok=True)
         self._parts = self._exit.enter_context(part_folder(self.folder))
         return self
@@ -123,13 +114,9 @@ class OutputFolder:
         Raises:
             OSError: If the file is not there, or a file that petseg did not write has its name.
         """
-        try:
-            identity = os.path.relpath(path.resolve(), self._real_folder)
-        except ValueError:  # another drive of Windows
-            identity = str(path.resolve())
-        note = note_for(identity, path.stat(), self._settings)
-        name = self._free_name(path.stem, identity, is_video)
-        self._taken[is_video, name.casefold()] = identity
+        identity = identity_of(path, self._real_folder)
+        note = note_for(identity, version_of_file(path.stat()), self._settings)
+        name = self._names.take(path.stem, identity, is_video)
         return Item(path, identity, name, note, is_video)
 
     def files(self, item: Item) -> dict[str, Path]:
@@ -153,13 +140,10 @@ class OutputFolder:
 
     def shares(self, item: Item) -> dict[str, float]:
         """Returns the share of each class in the mask of a photo that is done."""
-        import numpy as np
-        from PIL import Image
-
         with Image.open(self.files(item)["mask"]) as mask:
             return class_shares(np.asarray(mask), self._info.class_names)
 
-    def write_photo(self, item: Item, found: "Prediction") -> list[Path]:
+    def write_photo(self, item: Item, found: Prediction) -> list[Path]:
         """Writes the files of a photo.
 
         Args:
@@ -173,21 +157,11 @@ class OutputFolder:
             OSError: If a file cannot be written, or one that petseg did not write has its name.
             ValueError: If the photo cannot be read any more.
         """
-        from PIL.PngImagePlugin import PngInfo
-
-        from petseg_runtime.image_io import turn
-
         mask = found.mask
         assert mask is not None
 
         def write(kind: str, part: Path) -> None:
-            entries = PngInfo()
-            entries.add_text(KEY, self._note(item, kind))
-            with part.open("wb") as file:
-                picture = self._picture(kind, found)
-                compression = MASK_COMPRESSION if kind == "mask" else PHOTO_COMPRESSION
-                picture.save(file, "PNG", pnginfo=entries, **compression)
-                os.fsync(file.fileno())
+            write_png(part, self._picture(kind, found), kind, self._note(item, kind))
 
         with turn(mask.shape):
             return self._write(item, write)
@@ -216,8 +190,6 @@ class OutputFolder:
 
     def _write(self, item: Item, write: Callable[[str, Path], None]) -> list[Path]:
         """Writes all files of an item under other names, then gives them theirs."""
-        from petseg_runtime.part_folders import locked
-
         number = next(self._numbers)  # other threads write other items
         parts = {kind: self._parts / f"{number}-{kind}.part" for kind in self.files(item)}
         try:
@@ -225,36 +197,20 @@ class OutputFolder:
                 write(kind, part)
             with locked(self.folder):
                 # Another process may have taken the name in the meantime.
-                name = self._free_name(item.path.stem, item.identity, item.is_video)
-                self._taken[item.is_video, name.casefold()] = item.identity
+                name = self._names.take(item.path.stem, item.identity, item.is_video)
                 item = Item(item.path, item.identity, name, item.note, item.is_video)
                 files = self.files(item)
                 for kind, part in parts.items():
                     part.replace(files[kind])
-                self._remove_outdated(item)
+                if not item.is_video:
+                    remove_outdated(self.folder, name, item.identity, item.note, self._kinds)
         finally:
             for part in parts.values():
                 part.unlink(missing_ok=True)
         return list(reversed(files.values()))
 
-    def _remove_outdated(self, item: Item) -> None:
-        """Removes pictures of this photo that show another mask than the one just written."""
-        for kind, suffix in ({} if item.is_video else PHOTO_FILES).items():
-            file = self.folder / f"{item.name}{suffix}"
-            if kind in self._kinds or not os.path.lexists(file):
-                continue
-            note = read_note(file)
-            if note and photo_of(note) == item.identity and note_of_mask(note) != item.note:
-                file.unlink()
-
-    def _picture(self, kind: str, found: "Prediction") -> "Image.Image":
+    def _picture(self, kind: str, found: Prediction) -> Image.Image:
         # The photo is read for each picture and not kept: a large one takes much memory.
-        import numpy as np
-        from PIL import Image
-
-        from petseg_runtime import cutout, overlay
-        from petseg_runtime.image_io import read_image
-
         names, ignored = self._info.class_names, self._info.ignore_class
         photo, mask = found.path, found.mask
         assert mask is not None
@@ -279,64 +235,9 @@ class OutputFolder:
             return Image.fromarray(cut)
         return Image.fromarray(mask)
 
-    def _free_name(self, stem: str, identity: str, is_video: bool) -> str:
-        """Finds the first of `cat`, `cat-2`, ... that is of no other photo.
-
-        Raises:
-            FileExistsError: If a file that petseg did not write has the name of one to write.
-        """
-        suffixes = VIDEO_FILES if is_video else PHOTO_FILES
-        name, number = stem, 1
-        while not self._is_free(name, identity, suffixes, is_video):
-            number += 1
-            name = f"{stem}-{number}"
-        return name
-
-    def _is_free(self, name: str, identity: str, suffixes: dict[str, str], is_video: bool) -> bool:
-        # Some systems take cat.png and Cat.png for the same file.
-        if self._taken.get((is_video, name.casefold()), identity) != identity:
-            return False
-        foreign: Path | None = None
-        for kind, suffix in suffixes.items():
-            file = self.folder / f"{name}{suffix}"
-            if not os.path.lexists(file):
-                continue
-            note = read_note(file)
-            if note is None:
-                foreign = file if is_video or kind in self._kinds else foreign
-            elif note and photo_of(note) != identity:
-                return False
-        if foreign is not None:
-            raise FileExistsError(
-                f"{printable(foreign)} is in the way: petseg did not write it and does not replace "
-                "it. Rename it, or choose another folder with --out."
-            )
-        return True
-
 
 def _named(value: Any) -> Any:
     """Returns what stands for an argument in the note of a cut-out: for a photo, its digest."""
     from hashlib import sha256
 
     return sha256(value).hexdigest() if hasattr(value, "tobytes") else value
-
-
-def class_shares(mask: "np.ndarray", class_names: tuple[str, ...]) -> dict[str, float]:
-    """Counts the pixels of each class.
-
-    Args:
-        mask: Classes `(H, W)`.
-        class_names: Name of each class.
-
-    Returns:
-        The share of each class, from 0 to 1, rounded to four decimals.
-    """
-    import numpy as np
-
-    counts = np.zeros(len(class_names), np.int64)
-    for top in range(0, len(mask), STRIP_ROWS):  # `bincount` needs eight bytes a pixel
-        counts += np.bincount(mask[top : top + STRIP_ROWS].ravel(), minlength=len(counts))
-    return {
-        name: round(int(count) / mask.size, 4)
-        for name, count in zip(class_names, counts, strict=True)
-    }

@@ -56,6 +56,26 @@ def locked(folder: Path) -> Iterator[None]:
         _unlock(lock)
 
 
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Refuses to enter the block while another process is in it for the same folder.
+
+    Args:
+        folder: An existing folder. No file is written.
+
+    Yields:
+        Nothing. On a file system without locks, other processes are not noticed.
+
+    Raises:
+        BlockingIOError: If another process is in the block.
+    """
+    lock = _lock(folder, wait=False, or_fail=True)
+    try:
+        yield
+    finally:
+        _unlock(lock)
+
+
 def _remove_stale_parts(folder: Path) -> None:
     """Removes what killed processes have left: their locks are free."""
     if fcntl is None:
@@ -68,12 +88,13 @@ def _remove_stale_parts(folder: Path) -> None:
                 _unlock(lock)
 
 
-def _lock(folder: Path, *, wait: bool = True) -> int | None:
+def _lock(folder: Path, *, wait: bool = True, or_fail: bool = False) -> int | None:
     """Locks a folder against other processes of petseg.
 
     Args:
         folder: The folder.
         wait: Whether to wait for another process that has the lock.
+        or_fail: Whether to raise `BlockingIOError` where another process has it.
 
     Returns:
         A number for `_unlock`; None where another process has the lock, or there are no locks.
@@ -83,8 +104,13 @@ def _lock(folder: Path, *, wait: bool = True) -> int | None:
     number = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # held by another process, or a file system without locks
+    except OSError as error:  # held by another process, or a file system without locks
         os.close(number)
+        if or_fail and isinstance(error, BlockingIOError):
+            raise BlockingIOError(
+                f"{folder.parent} is in use by another process of petseg. Wait until it has "
+                "finished, stop it, or choose another folder."
+            ) from None
         return None
     return number
 

@@ -239,16 +239,25 @@ class Predictor:
                 )
             yield self(images)
 
-    def files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
+    def files(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        read: Callable[[Path, int], np.ndarray] = read_image,
+    ) -> Iterator[Prediction]:
         """Predicts image files, in their order; several are read ahead.
 
         Args:
             paths: Image files.
+            read: Reads the image of a path with a number of channels.
 
         Yields:
             A record for each file, with its mask or with what is wrong with it.
         """
-        for item, found in self._each(in_order(self._read, map(Path, paths)), self._prediction):
+
+        def waiting(path: Path) -> _Waiting:
+            return self._read(path, read)
+
+        for item, found in self._each(in_order(waiting, map(Path, paths)), self._prediction):
             assert item.path is not None
             yield found or Prediction(item.path, error=item.error)
 
@@ -290,9 +299,9 @@ class Predictor:
         for item, (seen, output) in self._each(map(self._waiting, images), _seen_and_output):
             yield self._mask(item, log(smoothing.add(seen, softmax(output))))
 
-    def _read(self, path: Path) -> "_Waiting":
+    def _read(self, path: Path, read: Callable[[Path, int], np.ndarray]) -> "_Waiting":
         try:
-            return self._waiting(read_image(path, self.info.channels), path)
+            return self._waiting(read(path, self.info.channels), path)
         except (OSError, ValueError) as error:
             error.__cause__ = error.__context__ = None  # their frames hold the decoded image
             return _Waiting(path, error=error.with_traceback(None))

@@ -1,18 +1,26 @@
 """Exported models in their own runtimes, one class for four formats."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
 
+from petseg_runtime.digests import files_digest
 from petseg_runtime.formats import Artifact, Format, format_of
 from petseg_runtime.keras_file import SUFFIX as KERAS_SUFFIX
 from petseg_runtime.keras_file import read_keras_info
 from petseg_runtime.model_info import ModelInfo
 from petseg_runtime.predictor import AUTO, Prediction, Predictor
-from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, FOLDER, full_name, open_pretrained
+from petseg_runtime.pretrained import (
+    DEFAULT_ARCHITECTURE,
+    FOLDER,
+    full_name,
+    open_pretrained,
+    read_card,
+)
 
 # On a CPU, larger batches are no faster, and make reading and writing wait.
 IMAGES_AT_ONCE = 4
@@ -34,6 +42,7 @@ class Runtime:
         path: The path.
         info: The `petseg.ModelInfo` of the model.
         input_size: (height, width) of the input, None for a side of any length.
+        digest: SHA-256 of the files, which tells whether a result was made by the same model.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -45,11 +54,15 @@ class Runtime:
         >>> mask = runtime.predict("cat.jpg")
     """
 
+    _digest: Callable[[], str]
+
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"There is no exported model {self.path}.")
-        self._use(_opened(self.path, format_of(self.path)))
+        row = format_of(self.path)
+        self._use(_opened(self.path, row))
+        self._digest = lambda: files_digest(self.path, row.files(self.path))
 
     def _use(self, artifact: Artifact) -> None:
         self.info = _info_of(self.path, artifact)
@@ -83,7 +96,13 @@ class Runtime:
         runtime = cls.__new__(cls)
         runtime.path = FOLDER / f"{name}.onnx"
         runtime._use(open_pretrained(name))
+        runtime._digest = lambda: read_card(name)["sha256"]
         return runtime
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the files, which tells whether a result was made by the same model."""
+        return self._digest()
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import petseg
 from petseg.data import draw_pet
-from petseg_cli.output_notes import is_whole, read_note
+from petseg_runtime.output_notes import is_whole, read_note
 
 av = pytest.importorskip("av")
 

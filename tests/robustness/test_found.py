@@ -20,11 +20,11 @@ from petseg.models.layers import SegmentationOutput
 from petseg.plots import plot_history
 from petseg.run_state import RunState
 from petseg.weight_files import load_file
-from petseg_cli.output_notes import photo_of
 from petseg_runtime.archives import LARGEST_MEMBER
 from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.image_io import read_image
 from petseg_runtime.keras_file import read_keras_info
+from petseg_runtime.output_notes import photo_of
 from petseg_runtime.part_folders import part_folder
 from petseg_runtime.validation import is_number
 

@@ -6,6 +6,7 @@ A PNG carries it as a text entry, an MP4 as its comment.
 import json
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,52 @@ TEXT_START = 37
 TEXT_STARTS_WITH = (b"tEXt" + KEY.encode() + b"\0", b"iTXt" + KEY.encode() + b"\0")
 
 
-def note_for(photo: str, status: os.stat_result, settings: dict[str, Any]) -> str:
+def mask_settings(
+    model: str,
+    image_size: tuple[int, int] | None,
+    tta: bool,
+    tile: int | None,
+    scales: Sequence[float] | str,
+) -> dict[str, Any]:
+    """Lists what decides on a mask, besides the photo.
+
+    Args:
+        model: The digest of the model.
+        image_size: (height, width) at which the model sees a photo, or None.
+        tta: Whether the mirrored photo is predicted too.
+        tile: Side of the tiles in pixels, or None.
+        scales: Factors of the size at which the model sees a photo, or "auto".
+
+    Returns:
+        The settings for `note_for`.
+    """
+    return {"model": model, "image_size": image_size, "tta": tta, "tile": tile, "scales": scales}
+
+
+def version_of_file(status: os.stat_result) -> dict[str, Any]:
+    """Tells versions of a file apart.
+
+    Args:
+        status: The status of the file.
+
+    Returns:
+        Its size and time of modification.
+    """
+    return {"bytes": status.st_size, "modified": status.st_mtime_ns}
+
+
+def note_for(photo: str, version: dict[str, Any], settings: dict[str, Any]) -> str:
     """Builds the note for the files of a photo or video.
 
     Args:
         photo: What identifies the photo, see `OutputFolder`.
-        status: Its size and time of modification.
-        settings: The model and the options that shape the result.
+        version: What tells versions of the photo apart, such as `version_of_file`.
+        settings: The model and the options that shape the result, such as `mask_settings`.
 
     Returns:
         ASCII text.
     """
-    made_of = {"photo": photo, "bytes": status.st_size, "modified": status.st_mtime_ns}
-    return json.dumps({"version": VERSION, **made_of, **settings})
+    return json.dumps({"version": VERSION, "photo": photo, **version, **settings})
 
 
 def note_of_cutout(note: str, arguments: dict[str, Any]) -> str:

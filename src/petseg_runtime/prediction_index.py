@@ -1,0 +1,163 @@
+"""The index of many predictions: a Parquet file, and its parts until all photos are done."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from petseg_runtime.atomic_files import whole_file
+from petseg_runtime.part_folders import only_process
+
+FILE = "index.parquet"
+PARTS = "index.parts"
+SETTINGS_KEY = b"petseg"  # in the metadata of the schema
+SHARE_PREFIX = "share_"
+
+
+@dataclass(frozen=True)
+class PredictionIndex:
+    """The index in an output folder: one row for each photo.
+
+    Processes write parts, each of which appears completely or not at all. `merge` makes one file of
+    them. The columns are `path`, `mask` (name of the mask in the folder), `height`, `width`, the
+    share of each class, such as `share_background`, and `error`, null where the mask is there.
+
+    Attributes:
+        folder: The output folder.
+        class_names: Name of each class.
+        settings: What decides on the masks, as JSON types.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """The index of all photos."""
+        return self.folder / FILE
+
+    @property
+    def parts(self) -> Path:
+        """The folder of the parts."""
+        return self.folder / PARTS
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, and the settings as metadata."""
+        return pa.schema(
+            [
+                pa.field("path", pa.string(), nullable=False),
+                ("mask", pa.string()),
+                ("height", pa.int32()),
+                ("width", pa.int32()),
+                *((f"{SHARE_PREFIX}{name}", pa.float64()) for name in self.class_names),
+                ("error", pa.string()),
+            ],
+            metadata={SETTINGS_KEY: json.dumps(self.settings)},
+        )
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keeps other processes from predicting into the folder with an index.
+
+        Yields:
+            Nothing. The folder for parts is there.
+
+        Raises:
+            BlockingIOError: If another process does so.
+            OSError: If the folder for parts cannot be made.
+        """
+        self.parts.mkdir(exist_ok=True)
+        with only_process(self.parts):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # parts are in it, or it is gone
+                    self.parts.rmdir()
+
+    def part(self, paths: Sequence[str]) -> Path:
+        """Returns the file of a part, which is the same whenever the same photos are predicted.
+
+        Args:
+            paths: The photos in it.
+
+        Returns:
+            The file.
+        """
+        return self.parts / f"{sha256(json.dumps(paths).encode()).hexdigest()[:32]}.parquet"
+
+    def read(self) -> pa.Table:
+        """Reads the rows of the index and of the parts, one for each photo.
+
+        Returns:
+            The rows, sorted by `path`. An error is left out where there is a mask too, or a later
+            error.
+
+        Raises:
+            ValueError: If a file is damaged or was made with other settings.
+        """
+        files = [self.file] if self.file.exists() else []
+        files += sorted(self.parts.glob("*.parquet"))
+        table = pa.concat_tables([self.schema.empty_table(), *map(self._table, files)])
+        rows: dict[str, int] = {}
+        is_error = table["error"].is_valid().to_pylist()
+        for row, path in enumerate(table["path"].to_pylist()):
+            if path not in rows or is_error[rows[path]]:
+                rows[path] = row
+        return table.take(pa.array([rows[path] for path in sorted(rows)], pa.int64()))
+
+    def merge(self) -> Path:
+        """Makes one file of the index and its parts, and removes the parts.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: If a file is damaged or was made with other settings.
+            OSError: If the index cannot be written. The parts are still there.
+        """
+        table = self.read()
+        with whole_file(self.file) as part:
+            pq.write_table(table, part)
+        shutil.rmtree(self.parts)
+        return self.file
+
+    def _table(self, file: Path) -> pa.Table:
+        try:
+            table = pq.read_table(file)
+            settings = json.loads(table.schema.metadata[SETTINGS_KEY])
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{file} is no index of petseg, or is damaged: {error} Remove it to predict its "
+                "photos again, or choose another folder with `out`."
+            ) from error
+        wanted = json.loads(json.dumps(self.settings))
+        if settings != wanted or not table.schema.equals(self.schema):
+            changed = [key for key in wanted if settings.get(key) != wanted[key]] or ["classes"]
+            raise ValueError(
+                f"{file} was made with other settings ({', '.join(changed)}). Choose another "
+                f"folder with `out`, or remove {FILE} and {PARTS} in it to predict all photos "
+                "again."
+            )
+        return table
+
+
+def as_text(path: str | os.PathLike[str]) -> str:
+    r"""Turns a path into text, as Parquet needs it.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The text. Bytes that are not UTF-8 become escapes such as `\xe9`.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,355 @@
+"""Prediction on a Ray cluster of two nodes, whose processes are killed on the way."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from benchmarks.speed.ray_prediction import wait_for_parts, workers
+from petseg_cli import main
+from petseg_runtime.output_notes import is_whole
+from petseg_runtime.part_folders import only_process
+from petseg_runtime.prediction_index import PredictionIndex
+from petseg_runtime.ray_prediction import predict_photos
+
+# Ray sets options of its own that it has deprecated.
+pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
+
+PETSEG = [sys.executable, "-c", "from petseg_cli import main; main()"]
+PHOTOS = 60
+SETTINGS = {"model": "0123", "scales": [1.0]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster(folder):
+    """Two nodes with one core each, to which this process is connected."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        paths = [str(Path(__file__).parent / "ray_workers"), os.environ.get("PYTHONPATH")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        patch.setenv("PETSEG_FULL_DISK", str(folder / "full-disk"))
+        nodes = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes.add_node(num_cpus=1)
+        ray.init(nodes.address, log_to_driver=False)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield nodes
+        ray.shutdown()
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def photos(folder) -> Path:
+    """Photos, two of the same name, one whose name is no UTF-8, and a damaged one."""
+    rng = np.random.default_rng(0)
+    photos = folder / "photos"
+    (photos / "deep").mkdir(parents=True)
+    names = [f"{number:02}.jpg" for number in range(PHOTOS - 2)] + ["deep/00.jpg"]
+    for name in [*names, os.fsdecode(b"\xff.jpg")]:
+        pixels = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(pixels).resize((160, 120)).save(photos / name)
+    (photos / "damaged.jpg").write_bytes(b"no photo")
+    return photos
+
+
+@pytest.fixture(scope="module")
+def expected(folder, photos) -> dict[str, bytes]:
+    """What `petseg predict` writes without Ray."""
+    out = folder / "expected"
+    with pytest.raises(SystemExit):
+        main(["predict", str(photos), "--out", str(out), "--no-overlay"])
+    found = masks(out)
+    assert len(found) == PHOTOS
+    return found
+
+
+def masks(out: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in out.glob("*_mask.png")}
+
+
+def identities(out: Path) -> dict[str, tuple[int, int]]:
+    """Tells whether a file was written again."""
+    found = {file.name: file.stat() for file in out.glob("*_mask.png")}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+
+
+def check_index(index: Path, photos: Path, expected: dict[str, bytes]) -> None:
+    """Each photo once, the masks of `petseg predict`, and nothing else."""
+    rows = pq.read_table(index).to_pylist()
+    paths = [row["path"] for row in rows]
+    wanted = [photos / f"{name[:2]}.jpg" for name in expected if name[:2].isdecimal()]
+    wanted += [photos / "deep" / "00.jpg", photos / "damaged.jpg", photos / r"\xff.jpg"]
+    assert paths == sorted(set(map(str, wanted)))
+    assert masks(index.parent) == expected
+    assert sorted(row["mask"] for row in rows if row["mask"]) == sorted(
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        for name in expected
+    )
+    (failed,) = [row for row in rows if row["error"]]
+    assert failed["path"] == str(photos / "damaged.jpg")
+    assert "is not an image" in failed["error"]
+    assert failed["mask"] is failed["height"] is failed["share_pet"] is None
+    assert {path.name for path in index.parent.iterdir()} == {*expected, "index.parquet"}
+    row = rows[0]
+    mask = np.asarray(Image.open(index.parent / row["mask"]))
+    assert (row["height"], row["width"]) == mask.shape == (120, 160)
+    assert row["share_background"] == pytest.approx((mask == 1).mean(), abs=1e-4)
+    assert sum(row[f"share_{n}"] for n in ("pet", "background", "border")) == pytest.approx(
+        1, abs=1e-3
+    )
+
+
+def test_a_killed_worker_loses_nothing(cluster, folder, photos, expected):
+    out = folder / "worker"
+    killed = []
+
+    def kill():
+        wait_for_parts(out, 2)
+        killed.append(workers(cluster)[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    index = predict_photos(photos, out)
+    thread.join()
+    assert killed
+    assert killed[0] not in workers(cluster)
+    check_index(index, photos, expected)
+
+
+def test_a_killed_driver_loses_and_repeats_nothing(cluster, folder, photos, expected):
+    out = folder / "driver"
+    words = ["predict", photos, "--out", out, "--ray", cluster.address]
+    process = subprocess.Popen([*PETSEG, *map(str, words)], stderr=subprocess.DEVNULL)
+    wait_for_parts(out, 2)
+    process.kill()
+    process.wait()
+    parts = [pq.read_table(file) for file in (out / "index.parts").iterdir()]
+    recorded = {name for part in parts for name in part["mask"].to_pylist() if name}
+    assert 0 < len(recorded) < PHOTOS
+    before = identities(out)
+    assert recorded <= before.keys()
+
+    done = subprocess.run([*PETSEG, *map(str, words)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == f"{out / 'index.parquet'}: {PHOTOS} masks, 1 errors\n"
+    assert done.stderr.splitlines()[-1].startswith(
+        f"petseg: {photos / 'damaged.jpg'} is not an image"
+    )
+    check_index(out / "index.parquet", photos, expected)
+    after = identities(out)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_full_disk_is_one_error_and_the_job_can_be_resumed(folder, photos, expected):
+    out = folder / "full-disk"
+    (folder / "full").touch()
+    with pytest.raises(OSError, match="No space left on device") as error:
+        predict_photos(photos, out)
+    assert str(out) in str(error.value)
+    before = identities(out)
+    assert 0 < len(before) < PHOTOS
+    assert all(is_whole(out / name) for name in before)
+    assert {path.name for path in out.iterdir()} - before.keys() <= {"index.parts"}
+
+    (folder / "full").unlink()
+    check_index(predict_photos(photos, out), photos, expected)
+    after = identities(out)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.usefixtures("cluster")
+def test_photos_in_parquet_files(folder, photos, expected):
+    table = pa.table({"path": ["00.jpg", "x/01.jpg", "02.jpg"], "label": [1, 2, 3]})
+    data = [(photos / "00.jpg").read_bytes(), (photos / "01.jpg").read_bytes(), b"no photo"]
+    pq.write_table(
+        table.append_column("bytes", [data]), folder / "encoded.parquet", row_group_size=1
+    )
+    out = folder / "encoded"
+    index = predict_photos(folder / "encoded.parquet", out)
+    rows = pq.read_table(index).to_pylist()
+    assert [(row["path"], row["mask"]) for row in rows] == [
+        ("00.jpg", "00_mask.png"),
+        ("02.jpg", None),
+        ("x/01.jpg", "01_mask.png"),
+    ]
+    assert rows[1]["error"].startswith("02.jpg is not an image")
+    before = identities(out)
+
+    # The damaged photo is repaired, and there is another one.
+    table = pa.table({"path": ["02.jpg", "00.jpg", "y/01.jpg"]})
+    data = [(photos / f"{name}.jpg").read_bytes() for name in ("02", "00", "03")]
+    pq.write_table(table.append_column("bytes", [data]), folder / "more.parquet")
+    rows = pq.read_table(predict_photos([folder / "more.parquet"], out)).to_pylist()
+    assert [(row["path"], row["mask"], row["error"]) for row in rows] == [
+        ("00.jpg", "00_mask.png", None),
+        ("02.jpg", "02_mask.png", None),
+        ("x/01.jpg", "01_mask.png", None),
+        ("y/01.jpg", "01-2_mask.png", None),
+    ]
+    assert {name: identities(out)[name] for name in before} == before
+    for name, like in (("00", "00"), ("01", "01"), ("02", "02"), ("01-2", "03")):
+        wanted = Image.open(io.BytesIO(expected[f"{like}_mask.png"]))
+        np.testing.assert_array_equal(Image.open(out / f"{name}_mask.png"), wanted)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_parquet_files_of_paths_are_like_the_photos(folder, photos, expected):
+    paths = [str(photos / "00.jpg"), str(photos / "01.jpg"), str(photos / "missing.jpg")]
+    pq.write_table(pa.table({"path": [*paths, paths[0]]}), folder / "paths.parquet")
+    out = folder / "paths"
+    shutil.copytree(folder / "expected", out)
+    (out / "01_mask.png").write_bytes(expected["01_mask.png"][:-20])  # cut off
+    before = identities(out)
+    rows = pq.read_table(predict_photos(folder / "paths.parquet", out)).to_pylist()
+    assert [row["path"] for row in rows] == paths
+    assert "No such file" in rows[2]["error"]
+    assert masks(out) == expected
+    after = identities(out)
+    assert {name for name in after if after[name] != before[name]} == {"01_mask.png"}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_foreign_files_are_kept(folder, photos):
+    out = folder / "foreign"
+    out.mkdir()
+    Image.new("L", (3, 3)).save(out / "00_mask.png")
+    own = (out / "00_mask.png").read_bytes()
+    (row,) = pq.read_table(predict_photos(photos / "00.jpg", out)).to_pylist()
+    assert "petseg did not write it" in row["error"]
+    assert (out / "00_mask.png").read_bytes() == own
+
+
+def test_two_jobs_in_one_folder_are_refused(cluster, photos, tmp_path):
+    (tmp_path / "index.parts").mkdir()
+    with only_process(tmp_path / "index.parts"):
+        words = ["predict", photos, "--out", tmp_path, "--ray", cluster.address]
+        done = subprocess.run([*PETSEG, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is in use by another process of petseg" in done.stderr
+
+
+# --- What needs no cluster ---
+
+
+def row(path, mask=None, error=None):
+    return {"path": path, "mask": mask, "height": 2, "width": 3, "share_a": 0.5, "error": error}
+
+
+def index_in(folder, *parts):
+    """An index with parts."""
+    index = PredictionIndex(folder, ("a",), SETTINGS)
+    index.parts.mkdir(exist_ok=True)
+    for rows in parts:
+        file = index.part([row["path"] for row in rows])
+        pq.write_table(pa.Table.from_pylist(rows, schema=index.schema), file)
+    return index
+
+
+def test_the_index_has_one_row_for_each_photo(tmp_path):
+    index = index_in(
+        tmp_path, [row("b", "b.png"), row("a", error="damaged")], [row("c", error="x")]
+    )
+    index.merge()
+    assert not index.parts.exists()
+    index = index_in(tmp_path, [row("a", "a.png"), row("b", "b.png")], [row("c", error="y")])
+    rows = pq.read_table(index.merge()).to_pylist()
+    assert rows == [row("a", "a.png"), row("b", "b.png"), row("c", error="y")]
+
+
+def test_a_part_of_the_same_photos_has_the_same_name(tmp_path):
+    index = PredictionIndex(tmp_path, ("a",), SETTINGS)
+    assert index.part(["a", "b"]) == index.part(["a", "b"]) != index.part(["ab"])
+
+
+def test_other_settings_are_refused(photos, tmp_path):
+    index_in(tmp_path, [row("a", "a.png")])
+    with pytest.raises(ValueError, match=r"was made with other settings \(model, .*scales"):
+        predict_photos(photos, tmp_path)
+    assert pq.read_table(next((tmp_path / "index.parts").iterdir())).num_rows == 1
+
+
+def test_a_damaged_part_is_named(photos, tmp_path):
+    (tmp_path / "index.parts").mkdir()
+    (tmp_path / "index.parts" / "1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"1\.parquet is no index of petseg, or is damaged"):
+        predict_photos(photos, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"file": ["a"]}, "must have a column `path`"),
+        ({"path": ["a", None]}, "must name each photo"),
+        ({"path": ["a//b", "a/b"], "bytes": [b"", b""]}, "another name for each photo"),
+    ],
+)
+def test_parquet_files_without_the_columns_are_refused(columns, message, tmp_path):
+    pq.write_table(pa.table(columns), tmp_path / "photos.parquet")
+    with pytest.raises(ValueError, match=message):
+        predict_photos(tmp_path / "photos.parquet", tmp_path / "out")
+
+
+def test_arguments_are_checked_before_the_work(photos, tmp_path):
+    (tmp_path / "photos.parquet").touch()
+    with pytest.raises(ValueError, match="must hold Parquet files alone, or none"):
+        predict_photos([photos, tmp_path / "photos.parquet"], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"`model` must be the name .* or an ONNX file"):
+        predict_photos(photos, tmp_path / "out", "model.keras")
+    with pytest.raises(ValueError, match="that of a pretrained model"):
+        predict_photos(photos, tmp_path / "out", "unets")
+    with pytest.raises(ValueError, match="`tile` must"):
+        predict_photos(photos, tmp_path / "out", tile=3)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--overlay --json x.json", "Leave out --overlay, --json."),
+        ("--cutout --crop", "Leave out --cutout, --crop."),
+        ("clip.mp4", "It is for photos. Received: clip.mp4."),
+    ],
+)
+def test_options_that_ray_does_not_have_are_refused(
+    cli, photos, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").touch()
+    code, _, err = cli("predict", photos, *options.split(), "--ray", "local")
+    assert code == 2
+    assert message in " ".join(err.replace("│", "").split())
+    assert not Path("predictions").exists()
+
+
+def test_a_cluster_that_is_not_there_is_one_error(cli, photos, tmp_path):
+    code, _, err = cli("predict", photos, "--out", tmp_path / "out", "--ray", "127.0.0.1:1")
+    assert code == 1
+    assert err.startswith("petseg: error: There is no Ray cluster at 127.0.0.1:1: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_the_error_names_the_extra(photos, tmp_path):
+    (tmp_path / "ray.py").write_text("raise ImportError")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    words = [*PETSEG, "predict", str(photos), "--out", str(tmp_path / "out"), "--ray", "local"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.endswith('Install it with `pip install "petseg[ray]"`.\n')
