@@ -29,26 +29,28 @@ petseg.backbones: petseg.dilation petseg.efficientnet_lite petseg.feature_taps p
 petseg.boundary_f1: petseg_runtime
 petseg.calibration: petseg.evaluation petseg.model_records petseg_runtime
 petseg.calibration_bins:
-petseg.checkpoint: petseg.run_lock petseg.run_state petseg_runtime
+petseg.checkpoint: petseg.processes petseg.run_lock petseg.run_state petseg_runtime
 petseg.class_balance: petseg.data petseg_runtime
 petseg.comparison: petseg.scores
 petseg.compilation:
 petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
+petseg.devices: petseg.processes petseg_runtime
 petseg.dilation:
 petseg.efficientnet_lite: petseg_runtime
 petseg.environment:
 petseg.epoch_recorder: petseg.checkpoint petseg.run_state
-petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.scores
-    petseg_runtime
+petseg.evaluation: petseg.boundary_f1 petseg.calibration_bins petseg.model_records petseg.replicas
+    petseg.scores petseg_runtime
 petseg.experiment: petseg.calibration petseg.checkpoint petseg.class_balance petseg.complexity
-    petseg.data petseg.environment petseg.evaluation petseg.losses petseg.mask_grid petseg.metrics
-    petseg.models petseg.plots petseg.prediction petseg.run_state petseg.scores petseg.training
+    petseg.data petseg.devices petseg.environment petseg.evaluation petseg.losses petseg.mask_grid
+    petseg.metrics petseg.model_records petseg.models petseg.plots petseg.prediction
+    petseg.processes petseg.run_state petseg.scores petseg.training petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.replicas petseg.scores
     petseg_runtime
-petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.scores petseg_runtime
 petseg.feature_taps:
 petseg.label_shapes:
-petseg.losses: petseg.label_shapes petseg_runtime
+petseg.losses: petseg.label_shapes petseg.replicas petseg_runtime
 petseg.mask_grid: petseg_runtime
 petseg.mask_logger: petseg.mask_grid petseg.model_records petseg.training_arguments petseg_runtime
 petseg.metrics: petseg.label_shapes petseg_runtime
@@ -58,15 +60,17 @@ petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.own_b
 petseg.normalization:
 petseg.own_backbone: petseg.backbones petseg_runtime
 petseg.plots: petseg.mask_grid
-petseg.prediction: petseg.model_records petseg_runtime
+petseg.prediction: petseg.model_records petseg.replicas petseg_runtime
 petseg.pretrained: petseg.weight_transfer petseg_runtime
+petseg.processes:
+petseg.replicas:
 petseg.run_lock:
 petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
 petseg.settings_file: petseg.data petseg.experiment petseg.models petseg_runtime
 petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petseg.data
-    petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
-    petseg.training_arguments petseg_runtime
+    petseg.devices petseg.epoch_recorder petseg.losses petseg.model_records petseg.replicas
+    petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
 petseg.weight_transfer: petseg.backbones

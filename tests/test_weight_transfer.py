@@ -51,6 +51,14 @@ def same_layers(model, other):
     }
 
 
+@pytest.mark.parametrize("names", [("cat", "dog", "background"), ("border", "background", "pet")])
+def test_as_many_other_classes_get_all_but_the_last_layer(saved, names):
+    source, files = saved
+    with pytest.warns(WeightsWarning, match="new and random: scores"):
+        model = petseg.fcn32(**SMALL, weights=str(files["some.keras"]), class_names=names)
+    assert same_layers(model, source) == arrays_of(source).keys() - {"scores"}
+
+
 @pytest.mark.parametrize("name", ["some.keras", "some.weights.h5", "run-a/model.keras"])
 def test_a_model_with_other_classes_gets_all_but_the_last_layer(saved, name):
     source, files = saved

@@ -75,6 +75,7 @@ def load_pretrained(
     folder: Path = FOLDER,
     *,
     is_reversed: bool = False,
+    new_classes: bool = False,
 ) -> Transfer:
     """Loads pretrained weights into a model, as far as they fit.
 
@@ -83,6 +84,7 @@ def load_pretrained(
         name: A name of `pretrained_models`.
         folder: Folder of the weights. By default the one in the package.
         is_reversed: As for `transfer`.
+        new_classes: As for `transfer`.
 
     Returns:
         What was loaded.
@@ -94,7 +96,7 @@ def load_pretrained(
     arrays = iter(read_arrays(name, folder).values())
     counts = read_card(name, folder)["layers"]
     layers = {layer: [*islice(arrays, count)] for layer, count in counts.items()}
-    found = transfer(model, layers, is_reversed=is_reversed)
+    found = transfer(model, layers, is_reversed=is_reversed, new_classes=new_classes)
     if not found.useful:
         raise ValueError(
             f"`weights='pets'` must fit the encoder or most of {model.name}. Received: a model "

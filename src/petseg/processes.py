@@ -88,7 +88,11 @@ def join() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes files and prints."""
+    """Tells the process that writes files and prints from the others.
+
+    Returns:
+        Whether it is this one.
+    """
     return not _joined() or _jax().process_index() == 0
 
 

@@ -13,7 +13,11 @@ from keras import layers, ops
 
 
 def num_replicas() -> int:
-    """Returns the number of devices that share a batch; 1 outside of training on several."""
+    """Counts the devices of TensorFlow that share the batch.
+
+    Returns:
+        Their number; 1 outside of training on several.
+    """
     context = tf.distribute.get_replica_context()  # None while Keras traces the model alone
     return 1 if context is None else context.num_replicas_in_sync
 

@@ -77,13 +77,16 @@ def file_name(weights: str | Path, file: Path) -> str:
     return f"{file.resolve().parent.name}/{file.name}" if is_run else file.name
 
 
-def load_file(model: keras.Model, path: Path, *, is_reversed: bool = False) -> Transfer:
+def load_file(
+    model: keras.Model, path: Path, *, is_reversed: bool = False, new_classes: bool = False
+) -> Transfer:
     """Loads the weights of a file into a model, as far as they fit.
 
     Args:
         model: A model of `petseg.MODELS`.
         path: A `.weights.h5` or `.keras` file.
         is_reversed: As for `transfer`.
+        new_classes: As for `transfer`.
 
     Returns:
         What was loaded.
@@ -98,7 +101,7 @@ def load_file(model: keras.Model, path: Path, *, is_reversed: bool = False) -> T
             f"`weights` must be a whole file. Received: {str(path)!r}, which cannot be read: "
             f"{error}. Put it back from a copy."
         ) from error
-    loaded = transfer(model, arrays, is_reversed=is_reversed)
+    loaded = transfer(model, arrays, is_reversed=is_reversed, new_classes=new_classes)
     if not loaded.useful:
         raise ValueError(
             f"`weights` must fit the encoder or most of {model.name}. Received: {str(path)!r}, of "

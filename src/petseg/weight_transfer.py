@@ -10,6 +10,7 @@ from petseg.backbones import adapt_kernel
 
 LARGE_SHARE = 0.5  # of the parameters: enough for an encoder that does not fit as a whole
 NAMED_LAYERS = 4  # in the sentence about what is new
+SCORES = ("logits", "scores")  # ends of the names of layers with an output for each class
 
 
 class WeightsWarning(UserWarning):
@@ -73,6 +74,7 @@ def transfer(
     arrays: Mapping[str, Sequence[np.ndarray]],
     *,
     is_reversed: bool = False,
+    new_classes: bool = False,
 ) -> Transfer:
     """Loads the weights of each layer whose name and shapes are the same in both models.
 
@@ -82,6 +84,8 @@ def transfer(
         model: The model. Nothing is loaded where too little fits to be useful.
         arrays: The weights of each layer by its name, in the order of `layer.weights`.
         is_reversed: Whether the encoder gets the channels in reversed order.
+        new_classes: Whether the classes of the model are others, so that the layers with an output
+            for each class stay random.
 
     Returns:
         What was loaded, or would have been.
@@ -97,7 +101,11 @@ def transfer(
         kernel, *others = arrays[first]
         adapted[first] = [adapt_kernel(kernel, channels, is_reversed=is_reversed), *others]
     wanted = {**arrays, **adapted}
-    fitting = {name: layer for name, layer in layers.items() if _fits(layer, wanted.get(name))}
+    fitting = {
+        name: layer
+        for name, layer in layers.items()
+        if _fits(layer, wanted.get(name)) and not (new_classes and name.endswith(SCORES))
+    }
     parameters = sum(layer.count_params() for layer in fitting.values())
     result = Transfer(
         loaded=tuple(fitting),

@@ -83,7 +83,11 @@ def assemble(
     output = SegmentationOutput(info.to_dict(), dtype="float32", name="resized_logits")
     model = keras.Model(images, output(logits, images), name=architecture)
     if load is not None:
-        loaded = load(model, is_reversed=backbone.reversed_channels)
+        loaded = load(
+            model,
+            is_reversed=backbone.reversed_channels,
+            new_classes=_are_others(info.class_names, record),
+        )
         if not loaded.complete:
             message = (
                 f"`weights={weights!r}`: {loaded.describe()}. To silence this: "
@@ -104,6 +108,13 @@ def assemble(
         metrics=[MeanIoU(info.num_classes, info.class_names, info.ignore_class)],
     )
     return model
+
+
+def _are_others(names: Sequence[str], record: ModelInfo | None) -> bool:
+    """Whether class names differ from those of the weights, where both have real names."""
+    numbers = tuple(map(str, range(len(names))))
+    known = (numbers, tuple(names))
+    return record is not None and numbers != tuple(names) and record.class_names not in known
 
 
 def _check_backbone(backbone: str, record: ModelInfo | None, file: Path) -> None:
