@@ -13,12 +13,13 @@ import logging
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -161,7 +162,21 @@ def with_a_kill(nodes: Any, photos: Path, out: Path) -> dict[str, Any]:
         "masks": len(list(out.glob("*_mask.png"))),
         "other_files": len([file for file in out.iterdir() if not is_result(file)]),
         "seconds": round(seconds, 1),
+        "kilobytes_of_a_photo": kilobytes(photos.glob("*.jpg")),
+        "kilobytes_of_a_mask": kilobytes(out.glob("*_mask.png")),
     }
+
+
+def kilobytes(files: Iterable[Path]) -> float:
+    """Computes the mean size of files.
+
+    Args:
+        files: The files.
+
+    Returns:
+        Kilobytes.
+    """
+    return round(statistics.mean(file.stat().st_size for file in files) / 1e3, 2)
 
 
 def is_result(file: Path) -> bool:
