@@ -92,6 +92,8 @@ petseg_cli.predict: petseg_cli.cutout_options petseg_cli.errors petseg_cli.model
 petseg_cli.prediction_inputs: petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.prediction_output: petseg_cli.output_notes petseg_cli.streams petseg_runtime
 petseg_cli.reproduce: petseg petseg_cli.options petseg_cli.tensorflow_logging petseg_cli.train
+petseg_cli.shards: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams
+    petseg_cli.tensorflow_logging
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options

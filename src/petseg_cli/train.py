@@ -22,6 +22,7 @@ from petseg_cli.options import (
     Masks,
     is_given,
     nearest,
+    parse_cache,
     parse_class_weights,
     parse_size,
 )
@@ -148,6 +149,15 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")
     ] = 0,
+    cache: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_cache,
+            metavar="memory|none|DIR",
+            help="Where resized images are kept between epochs: memory, files in a folder, or "
+            "none, to read them again. Default: memory, and none for shards.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model and evaluate it. RUN_DIR keeps model, scores, curves and masks.
 
@@ -202,19 +212,22 @@ def train(
     how = {name: values[name] for name in FOLDER_SETTINGS}
     source = data_source(values["data"], data_dir, values["classes"], values["binary"], **how)
     settings = Settings.from_dict(values)
-    result, message = train_with(settings, source, out)
+    result, message = train_with(settings, source, out, cache)
     scores = {"validation": result.validation, "test": result.test}
     Console().print(score_table(scores))
     typer.echo(message)
 
 
-def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["Result", str]:
+def train_with(
+    settings: "Settings", source: "DataSource", out: Path, cache: Any = None
+) -> tuple["Result", str]:
     """Runs an experiment, or what is left of it, with a display on the terminal.
 
     Args:
         settings: The settings.
         source: The data.
         out: Folder for the results.
+        cache: Where resized images are kept, as for `petseg.experiment.run`.
 
     Returns:
         The result, and a sentence that says what was done.
@@ -243,7 +256,14 @@ def train_with(settings: "Settings", source: "DataSource", out: Path) -> tuple["
             "unless they are there."
         )
     with TrainingDisplay(settings, out, Console(stderr=True)) as display:
-        result = run(settings, out, data_dir=source.data_dir, callbacks=[display], verbose=0)
+        result = run(
+            settings,
+            out,
+            data_dir=source.data_dir,
+            callbacks=[display],
+            verbose=0,
+            cache=cache,
+        )
     return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
 
 
