@@ -96,6 +96,8 @@ petseg_cli.prediction_inputs: petseg_cli.streams petseg_runtime
 petseg_cli.prediction_output: petseg_runtime
 petseg_cli.ray_run: petseg_cli.streams petseg_runtime
 petseg_cli.reproduce: petseg petseg_cli.options petseg_cli.tensorflow_logging petseg_cli.train
+petseg_cli.shards: petseg petseg_cli.data_source petseg_cli.options petseg_cli.streams
+    petseg_cli.tensorflow_logging
 petseg_cli.streams:
 petseg_cli.tensorflow_logging:
 petseg_cli.train: petseg petseg_cli.catalogue petseg_cli.data_source petseg_cli.options

@@ -430,6 +430,19 @@ def pipeline_table() -> str:
     return _table(heading, rows)
 
 
+def data_memory_table() -> str:
+    """Makes the table of the memory of the data pipeline without a cache.
+
+    Returns:
+        The table in Markdown.
+    """
+    rows = [
+        [name, f"{row['mib_above']:,} MiB", f"{row['mib_of_a_cache']:,} MiB"]
+        for name, row in _read(RESULTS / "data_memory.json")["rows"].items()
+    ]
+    return _table(("training images", "memory", "a cache would hold"), rows)
+
+
 def dataset_table() -> str:
     """Makes the table of the splits of Oxford-IIIT Pet.
 
@@ -560,6 +573,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "predict_command": predict_command_table,
     "step_choices": step_choices_table,
     "pipeline": pipeline_table,
+    "data_memory": data_memory_table,
     "classes": dataset_table,
     "runtimes": runtimes_table,
     "exports": exports_table,

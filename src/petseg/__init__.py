@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from petseg.backbones import BACKBONES, Backbone
 from petseg.calibration import calibrate
-from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, synthetic_pets
+from petseg.data import PET_CLASSES, Splits, load_folder, load_pets, load_shards, synthetic_pets
 from petseg.devices import data_parallel
 from petseg.evaluation import Evaluation, evaluate
 from petseg.exporting import export
@@ -57,6 +57,7 @@ __all__ = [
     "linknet",
     "load_folder",
     "load_pets",
+    "load_shards",
     "lraspp",
     "model_info",
     "overlay",

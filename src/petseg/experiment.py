@@ -20,6 +20,7 @@ from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.complexity import multiply_adds
 from petseg.data import Splits
 from petseg.data.augmentation import AUGMENTATIONS
+from petseg.data.caching import Cache
 from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import UNLABELLED
 from petseg.data.label_tables import Labels, LabelTable, checked_labels
@@ -85,7 +86,7 @@ class Settings:
             None becomes the default of the architecture.
         weights: "imagenet" (encoder only), "pets" (whole model), None (random), a weights file, or
             the folder of a run.
-        data: "pets", "synthetic", or a folder of images and masks.
+        data: "pets", "synthetic", or a folder of images and masks or of shards.
         classes: Class names of a folder's masks, in the order of the labels. None for pets, or
             where a table has the names.
         binary: Whether the border of pets counts as pet.
@@ -325,6 +326,7 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
     devices: int | None = None,
+    cache: Cache | None = None,
 ) -> Result:
     """Trains and evaluates a model, or continues with what is left of that.
 
@@ -344,6 +346,10 @@ def run(
         verbose: What Keras prints while it trains: "auto", 0, 1 or 2, see `keras.Model.fit`.
         devices: Number of devices of this process to train on. With a number, also 1, processes
             that a launcher started train together. None trains on one device in this process alone.
+        cache: Where training and validation images are kept once they are resized: "memory", the
+            path of a folder, or False for nowhere. None means "memory", and False for shards. The
+            result does not depend on it, but for shards: a cache lets all their examples be
+            shuffled at once.
 
     Returns:
         The result, which `result.json` holds too.
@@ -375,6 +381,7 @@ def run(
                 augment=False if settings.augment == NO_AUGMENTATION else settings.augment,
                 seed=settings.seed,
                 oversample=settings.oversample,
+                cache=cache,
             )
             model = build(settings, splits)
             plan = _plan(settings, model, splits, callbacks, verbose)

@@ -19,6 +19,7 @@ from petseg_cli.export import export
 from petseg_cli.models import models
 from petseg_cli.predict import predict
 from petseg_cli.reproduce import reproduce
+from petseg_cli.shards import shards
 from petseg_cli.streams import prepare_streams, warn
 from petseg_cli.train import train
 
@@ -30,10 +31,11 @@ app = typer.Typer(
 )
 for command in (models, train, reproduce, evaluate, predict, export):
     app.command()(command)
-# `petseg data` describes a dataset, and has the subcommand `convert`.
+# `petseg data` describes a dataset, and has the subcommands `convert` and `shards`.
 data_app = typer.Typer(rich_markup_mode=None)
 data_app.callback(invoke_without_command=True)(data)
 data_app.command()(convert)
+data_app.command()(shards)
 app.add_typer(data_app, name="data")
 
 

@@ -20,6 +20,7 @@ SAME_NAME = (
     "backbone",
     "batch_size",
     "binary",
+    "cache",
     "channels",
     "class_weights",
     "classes",

@@ -139,6 +139,26 @@ def parse_class_weights(text: str) -> tuple[float, ...] | str:
     return "balanced" if text.strip().lower() == "balanced" else parse_numbers(text)
 
 
+def parse_cache(text: str) -> str | bool:
+    """Reads "none" as no cache, and "memory" or a path as it is.
+
+    Args:
+        text: The text of an option.
+
+    Returns:
+        False, "memory", or the path of a folder.
+
+    Raises:
+        typer.BadParameter: If the path is that of a file.
+    """
+    name = text.strip().lower()
+    if name in ("none", "memory"):
+        return False if name == "none" else name
+    if Path(text).expanduser().is_file():
+        raise typer.BadParameter(f"{text} is a file. Give a folder, memory or none.")
+    return text
+
+
 def is_given(context: typer.Context, name: str) -> bool:
     """Tells options on the command line from defaults.
 
@@ -160,7 +180,7 @@ Data = Annotated[
         "--data",
         "--source",
         metavar="DATA",
-        help="pets, synthetic, or a folder of images and masks.",
+        help="pets, synthetic, or a folder of images and masks, or of shards.",
     ),
 ]
 DataDir = Annotated[

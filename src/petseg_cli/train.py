@@ -22,6 +22,7 @@ from petseg_cli.options import (
     Masks,
     is_given,
     nearest,
+    parse_cache,
     parse_class_weights,
     parse_size,
 )
@@ -157,6 +158,15 @@ def train(
             "backend, also in processes that torchrun or srun started, with N devices each.",
         ),
     ] = None,
+    cache: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_cache,
+            metavar="memory|none|DIR",
+            help="Where resized images are kept between epochs: memory, files in a folder, or "
+            "none, to read them again. Default: memory, and none for shards.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model and evaluate it. RUN_DIR keeps model, scores, curves and masks.
 
@@ -212,7 +222,7 @@ def train(
     how = {name: values[name] for name in FOLDER_SETTINGS}
     source = data_source(values["data"], data_dir, values["classes"], values["binary"], **how)
     settings = Settings.from_dict(values)
-    result, message = train_with(settings, source, out, devices)
+    result, message = train_with(settings, source, out, devices, cache)
     if not processes.is_first():
         return
     scores = {"validation": result.validation, "test": result.test}
@@ -221,7 +231,11 @@ def train(
 
 
 def train_with(
-    settings: "Settings", source: "DataSource", out: Path, devices: int | None = None
+    settings: "Settings",
+    source: "DataSource",
+    out: Path,
+    devices: int | None = None,
+    cache: Any = None,
 ) -> tuple["Result", str]:
     """Runs an experiment, or what is left of it, with a display on the terminal.
 
@@ -232,6 +246,7 @@ def train_with(
         source: The data.
         out: Folder for the results.
         devices: Number of devices of this process, see `petseg.experiment.run`.
+        cache: Where resized images are kept, as for `petseg.experiment.run`.
 
     Returns:
         The result, and a sentence that says what was done.
@@ -265,6 +280,7 @@ def train_with(
             callbacks=[display],
             verbose=0,
             devices=devices,
+            cache=cache,
         )
     return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
 

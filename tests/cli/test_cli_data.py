@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 import petseg
+from petseg.data.shard_writer import FORMATS
 from petseg.data.source import DataSource
 from petseg_cli.data_source import announce_download, data_source
+from petseg_cli.shards import ShardFormat
 
 CLASSES = "pet, background, border"
 
@@ -226,6 +228,34 @@ def test_convert(cli, tmp_path):
     assert "petseg: error: --out must be a new or an empty folder" in err
     code, out, err = cli("data", "convert", tmp_path / "nothing", "--out", tmp_path / "new")
     assert "petseg: error: SOURCE must be a COCO JSON file" in err
+
+
+@pytest.mark.parametrize("kind", [each.value for each in ShardFormat])
+def test_shards(cli, own_folder, tmp_path, kind):
+    out = tmp_path / "shards"
+    arguments = ("data", "shards", own_folder, "--out", out, "--classes", "animal,ground,outline")
+    assert cli(*arguments, "--format", kind, "--size", 1) == (
+        0,
+        f"Wrote {out}: 6 images and masks in 6 shards\n",
+        "",
+    )
+    assert (out / f"train-000001.{kind}").is_file()
+    code, text, err = cli("data", "--data", out)
+    assert code == 0, err
+    assert "animal, pixels" in text
+    code, _, err = cli("data", "--data", out, "--verify")
+    assert code == 1
+    assert "petseg: error: --data must be a folder of images and masks" in err
+    code, _, err = cli(*arguments)
+    assert code == 1
+    assert "petseg: error: --out must be a new or an empty folder" in err
+    code, _, err = cli("data", "shards", own_folder, "--out", out)
+    assert code == 2
+    assert "--classes: It is needed with" in err
+
+
+def test_formats_of_shards_are_those_of_the_writer():
+    assert tuple(each.value for each in ShardFormat) == FORMATS
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
 from petseg import experiment, model_info
+from petseg.data import write_shards
 from petseg.experiment import Result, Settings
 from petseg.training import THAW_STAGES
 from petseg_cli import main
-from petseg_cli.options import Augment, parse_ignore_class, parse_size
+from petseg_cli.options import Augment, parse_cache, parse_ignore_class, parse_size
 from petseg_cli.train import Loss, Optimizer, Thaw, train
 from petseg_cli.training_display import TrainingDisplay
 
@@ -79,6 +81,26 @@ def test_names_are_those_of_the_experiment():
     assert tuple(map(str, Optimizer)) == tuple(experiment.OPTIMIZERS)
     assert tuple(map(str, Augment)) == experiment.AUGMENT
     assert tuple(map(str, Thaw)) == THAW_STAGES
+
+
+def test_train_on_shards_with_files_as_a_cache(cli, own_folder, tmp_path):
+    write_shards(own_folder, tmp_path / "shards", class_names=("pet", "rest", "border"))
+    options = ("--data", tmp_path / "shards", "--cache", tmp_path / "cache", "--epochs", 0)
+    code, _, err = cli(*TRAIN, *options, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    state = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "shuffle_buffer" not in state["settings"]["training"]["train"]
+    code, text, err = cli("evaluate", tmp_path / "run")
+    assert code == 0, err
+    assert "rest" in text
+
+
+def test_the_cache_is_a_word_or_a_folder(tmp_path):
+    assert [parse_cache(text) for text in ("none", "Memory", "a/b")] == [False, "memory", "a/b"]
+    (tmp_path / "file").touch()
+    with pytest.raises(typer.BadParameter, match=r"file is a file\. Give a folder"):
+        parse_cache(str(tmp_path / "file"))
 
 
 def test_train_again_shows_a_finished_run_and_leaves_it(cli, run_dir):

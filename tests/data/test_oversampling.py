@@ -62,6 +62,17 @@ def test_rare_classes_are_seen_more_often(streets):
     assert len(load(streets, oversample=True).val) == 1
 
 
+def test_they_are_the_same_without_a_cache_and_with_files(streets, tmp_path):
+    kept, *others = (
+        load(streets, oversample=True, cache=cache).train
+        for cache in ("memory", False, tmp_path / "cache")
+    )
+    for other in others:
+        for first in (0, 3):
+            one, two = (batches_from_epoch(each, first).take(12) for each in (kept, other))
+            assert numbers(one) == numbers(two)
+
+
 def test_a_run_knows_of_it(streets):
     settings = Settings("unet", data=str(streets), classes=NAMES, oversample=True)
     assert settings.to_dict()["oversample"]

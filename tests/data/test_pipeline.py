@@ -112,7 +112,7 @@ class TestTrainingBatches:
 
 
 class TestEvaluationBatches:
-    @pytest.mark.parametrize(("cache", "times"), [(True, 1), (False, 2)])
+    @pytest.mark.parametrize(("cache", "times"), [("memory", 1), (False, 2)])
     def test_same_order_each_time(self, cache, times):
         reads = []
         dataset = evaluation_batches(numbered_examples(10, reads), BATCHING, cache=cache)
@@ -122,6 +122,28 @@ class TestEvaluationBatches:
         assert equal(first, epoch(dataset))
         assert reads == list(range(10)) * times
         assert len(dataset) == 3
+
+
+def test_without_a_cache_examples_are_read_in_each_epoch():
+    reads = []
+    batching = Batching((24, 32), 4, True, 1, cache=False)
+    dataset = training_batches(numbered_examples(10, reads), batching, 3)
+    kept = training_batches(numbered_examples(10), BATCHING, 3)
+    for _ in range(2):
+        assert equal(epoch(dataset), epoch(kept))
+    assert reads == [*range(10)] * 2
+
+
+@pytest.mark.parametrize("cache", [True, None, "", 3])
+def test_bad_cache(cache):
+    with pytest.raises(ValueError, match=f'`cache` must be "memory", .* Received: {cache!r}'):
+        Batching((24, 32), 4, True, 0, cache=cache)
+
+
+def test_a_folder_needs_files_that_can_be_told_apart(tmp_path):
+    batching = Batching((24, 32), 4, True, 0, cache=tmp_path)
+    with pytest.raises(ValueError, match='`cache` must be "memory" or False for a dataset of your'):
+        training_batches(numbered_examples(10), batching, 3)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from petseg.data.augmentation import LIGHT, STRONG, Augmentation
 from petseg.data.convert import convert_labels
 from petseg.data.folder import folder_examples
 from petseg.data.label_checks import LabelWarning
-from petseg.data.loaders import load_folder, load_pets, synthetic_pets
+from petseg.data.loaders import load_folder, load_pets, load_shards, synthetic_pets
 from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, pet_examples
+from petseg.data.shard_writer import write_shards
 from petseg.data.source import DataSource
 from petseg.data.splits import Splits
 from petseg.data.statistics import SplitSummary, describe
@@ -29,9 +30,11 @@ __all__ = [
     "folder_examples",
     "load_folder",
     "load_pets",
+    "load_shards",
     "pet_examples",
     "synthetic_examples",
     "synthetic_pets",
     "verify_folder",
     "verify_pets",
+    "write_shards",
 ]

@@ -12,15 +12,17 @@ from typing import Any
 
 import tensorflow as tf
 
+from petseg.data.records import Records
+
 # Seeds are reduced to what the shuffle operation takes: 1 to this.
 LARGEST_SEED = 2**31 - 2
 
 
 class SeededEpochs:
-    """Shuffled batches of a cached dataset, addressed by epoch.
+    """Shuffled batches of a dataset, addressed by epoch.
 
     Args:
-        examples: Cached examples `(image, mask)` of known number.
+        records: Examples `(image, mask)` of one size.
         batch_size: Number of examples in a batch. The last batch of an epoch may hold fewer.
         seed: Seed of the order, and of `prepare`.
         prepare: Function of a batch of images, its masks and a seed (two integers) that returns
@@ -31,7 +33,7 @@ class SeededEpochs:
 
     def __init__(
         self,
-        examples: tf.data.Dataset,
+        records: Records,
         *,
         batch_size: int,
         seed: int,
@@ -39,23 +41,30 @@ class SeededEpochs:
         finish: Callable[[tf.data.Dataset], tf.data.Dataset],
         augment: dict[str, Any] | None,
     ):
-        self.examples = examples
+        self.records = records
         self.batch_size = batch_size
         self.seed = seed
-        self.num_examples = int(examples.cardinality())
+        self.num_examples = records.count
         self.num_batches = math.ceil(self.num_examples / batch_size)
         self.augment = augment
         self._prepare = prepare
         self._finish = finish
 
     @property
+    def examples(self) -> tf.data.Dataset:
+        """The examples `(image, mask)`, in a fixed order and not augmented."""
+        return self.records.examples()
+
+    @property
     def description(self) -> dict[str, Any]:
         """What the batches depend on beside the examples themselves, ready for JSON."""
+        buffer = self.records.shuffle_buffer
         return {
             "examples": self.num_examples,
             "batch_size": self.batch_size,
             "augment": self.augment,
             "seed": self.seed,
+            **({} if buffer is None else {"shuffle_buffer": buffer}),
         }
 
     def starting_at(self, epoch: int) -> tf.data.Dataset:
@@ -89,10 +98,7 @@ class SeededEpochs:
             # Inside this function `set_seed` concerns the function's own graph. The order depends
             # on no global seed.
             tf.random.set_seed(seed)
-            # A buffer for all examples costs nothing: it shares their tensors with the cache. With
-            # room for one more, the first batch reads the cache's input to its end, so that the
-            # cache is complete even after `take` and `next`.
-            order = self.examples.shuffle(self.num_examples + 1, seed=epoch)
+            order = self.records.shuffled(epoch)
             first = epoch * self.num_batches
             numbers = tf.data.Dataset.range(first, first + self.num_batches)
             return tf.data.Dataset.zip(order.batch(self.batch_size), numbers)

@@ -12,6 +12,7 @@ from petseg.data.label_scheme import UNLABELLED, LabelScheme
 from petseg.data.label_tables import Labels
 from petseg.data.masks import mask_faults, read_labels
 from petseg.data.pairing import Pairs
+from petseg.data.records import Records, file_identity
 from petseg_runtime.image_io import read_image
 
 
@@ -60,13 +61,14 @@ def folder_examples(
         labels=labels,
         channels=channels,
     )
-    return layout_examples(root, layout, channels)
+    records = layout_records(root, layout, channels)
+    return {split: of_split.examples() for split, of_split in records.items()}
 
 
-def layout_examples(
+def layout_records(
     root: str | os.PathLike[str], layout: Layout, channels: int = 3
-) -> dict[str, tf.data.Dataset]:
-    """Reads the examples of a folder whose layout is known.
+) -> dict[str, Records]:
+    """Finds the examples of a folder whose layout is known. Their entries are pairs of paths.
 
     Args:
         root: The folder, for the errors.
@@ -74,7 +76,27 @@ def layout_examples(
         channels: Number of channels of the images.
 
     Returns:
-        The examples, see `folder_examples`.
+        The records of the examples of `folder_examples`.
+
+    Raises:
+        FileNotFoundError: If an image or a mask lacks its partner.
+        ValueError: If a split is empty, or images are in folders that are not read.
+    """
+    return {
+        split: _records(pairs, layout.scheme, channels)
+        for split, pairs in checked_pairs(root, layout).items()
+    }
+
+
+def checked_pairs(root: str | os.PathLike[str], layout: Layout) -> dict[str, Pairs]:
+    """Refuses a layout in which files are missing or would not be read.
+
+    Args:
+        root: The folder, for the errors.
+        layout: Its layout.
+
+    Returns:
+        The pairs of each split.
 
     Raises:
         FileNotFoundError: If an image or a mask lacks its partner.
@@ -97,12 +119,10 @@ def layout_examples(
             "`root` must have images for every split. "
             f"Received: {root}, which {layout.empty_splits[0]}"
         )
-    return {
-        split: _examples(pairs, layout.scheme, channels) for split, pairs in layout.pairs.items()
-    }
+    return layout.pairs
 
 
-def _examples(pairs: Pairs, scheme: LabelScheme, channels: int) -> tf.data.Dataset:
+def _records(pairs: Pairs, scheme: LabelScheme, channels: int) -> Records:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
             lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), scheme, channels),
@@ -119,7 +139,11 @@ def _examples(pairs: Pairs, scheme: LabelScheme, channels: int) -> tf.data.Datas
         [os.fsencode(path) for path in paths] for paths in zip(*pairs, strict=True)
     )
     files = tf.data.Dataset.from_tensor_slices((image_paths, mask_paths))
-    return files.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    return Records(
+        files,
+        read,
+        lambda: [channels, scheme.identity, [file_identity(p) for pair in pairs for p in pair]],
+    )
 
 
 def _read_pair(

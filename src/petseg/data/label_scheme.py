@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,11 @@ class LabelScheme:
         lookup = np.full(size, UNKNOWN, np.int16)
         lookup[list(self.stored)] = list(self.stored.values())
         return lookup
+
+    @property
+    def identity(self) -> list[Any]:
+        """What the result of `encode` depends on, as JSON has it."""
+        return [self.is_colour, sorted(self.stored.items())]
 
     def encode(self, labels: np.ndarray) -> np.ndarray:
         """Turns labels as stored into class indices.

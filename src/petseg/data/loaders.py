@@ -1,22 +1,26 @@
-"""The three loaders: Oxford-IIIT Pet, a folder of your own, and synthetic pets."""
+"""The loaders: Oxford-IIIT Pet, a folder of your own, shards, and synthetic pets."""
 
 import os
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from petseg.data.augmentation import Augment
-from petseg.data.folder import layout_examples
-from petseg.data.folder_layout import find_layout
+from petseg.data.caching import MEMORY, Cache
+from petseg.data.folder import layout_records
+from petseg.data.folder_layout import find_layout, find_scheme
 from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_checks import warn_of_labels
 from petseg.data.label_scheme import TRIMAPS, UNLABELLED
 from petseg.data.label_tables import Labels
-from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
+from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_records
 from petseg.data.pipeline import Batching
+from petseg.data.records import Records
+from petseg.data.shards import shard_records
 from petseg.data.splits import Splits, make_splits
-from petseg.data.synthetic import synthetic_examples
+from petseg.data.synthetic import synthetic_records
 from petseg_runtime import validation
+
+# Examples of shards that are shuffled at once.
+SHUFFLE_BUFFER = 1000
 
 
 def load_pets(
@@ -27,6 +31,7 @@ def load_pets(
     binary: bool = False,
     augment: Augment = True,
     seed: int = 0,
+    cache: Cache = MEMORY,
 ) -> Splits:
     """Loads Oxford-IIIT Pet: 7,349 photos of cats and dogs, with masks.
 
@@ -52,6 +57,9 @@ def load_pets(
             both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
             both.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+        cache: Where training and validation images are kept once they are resized: "memory"; the
+            path of a folder, into which they are written now; or False to read the files again in
+            each epoch. The batches are the same.
 
     Returns:
         The batches of the three splits and their class names. `ignore_class` is None.
@@ -65,9 +73,9 @@ def load_pets(
         >>> model = petseg.unet(class_names=pets.class_names)
         >>> petseg.finetune(model, pets.train, pets.val)
     """
-    batching = Batching(image_size, batch_size, augment, seed)
+    batching = Batching(image_size, batch_size, augment, seed, cache=cache)
     binary = validation.boolean("binary", binary)
-    return _pet_splits(pet_examples(data_dir), binary, batching)
+    return _pet_splits(pet_records(data_dir), binary, batching)
 
 
 def load_folder(
@@ -85,6 +93,7 @@ def load_folder(
     seed: int = 0,
     channels: int = 3,
     oversample: bool = False,
+    cache: Cache = MEMORY,
 ) -> Splits:
     """Loads images and masks of your own, or the official archives of Oxford-IIIT Pet, unpacked.
 
@@ -109,8 +118,8 @@ def load_folder(
     `ignore_class` where it is unlabelled. Masks with other labels or with colours need `labels`.
     Pass the `ignore_class` of the result to the model.
 
-    Files are read when their batch is. Reading a bad file raises `tf.errors.OpError`, which names
-    it; `petseg.data.verify_folder` lists all bad files at once.
+    Files are read when their batch is, or now where `cache` is a folder. Reading a bad file raises
+    `tf.errors.OpError`, which names it; `petseg.data.verify_folder` lists all bad files at once.
 
     Up to 32 training masks of your own are read at once, to warn (`petseg.data.LabelWarning`) where
     `ignore_class` probably stands for a class: where they hold no label but it and one class, or
@@ -148,6 +157,9 @@ def load_folder(
         oversample: Whether training images with rare classes come several times in an epoch: a
             class that a share f of the images has up to `sqrt(0.5 / f)` times (arXiv:1908.03195).
             Reads all training masks at once.
+        cache: Where training and validation images are kept once they are resized: "memory"; the
+            path of a folder, into which they are written now; or False to read the files again in
+            each epoch. The batches are the same.
 
     Returns:
         The batches of the three splits and their class names. Their `ignore_class` is that of the
@@ -166,7 +178,7 @@ def load_folder(
         ...     3, class_names=streets.class_names, ignore_class=streets.ignore_class
         ... )
     """
-    batching = Batching(image_size, batch_size, augment, seed, oversample)
+    batching = Batching(image_size, batch_size, augment, seed, oversample, cache)
     if validation.boolean("binary", binary) and class_names is not None:
         raise ValueError(
             "`binary` must be False with `class_names`: it merges the border of Oxford-IIIT Pet "
@@ -188,11 +200,85 @@ def load_folder(
             "`binary` must be False for masks of your own: it merges the border of Oxford-IIIT Pet "
             "into the pet. Received: True. Merge classes with `labels` instead."
         )
-    examples = layout_examples(root, layout, channels)
+    records = layout_records(root, layout, channels)
     if scheme is TRIMAPS:
-        return _pet_splits(examples, binary, batching)
+        return _pet_splits(records, binary, batching)
     warn_of_labels(root, layout, stacklevel=2)
-    return make_splits(examples, scheme.class_names, scheme.ignore_class, batching)
+    return make_splits(records, scheme.class_names, scheme.ignore_class, batching)
+
+
+def load_shards(
+    root: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_class: int | None = UNLABELLED,
+    labels: Labels | None = None,
+    image_size: tuple[int, int] = (224, 224),
+    batch_size: int = 16,
+    augment: Augment = True,
+    seed: int = 0,
+    channels: int = 3,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
+    cache: Cache = False,
+) -> Splits:
+    """Loads images and masks from shards: files of many examples that are read from start to end.
+
+    The folder holds `train-000000.tar`, `train-000001.tar` and so on, and the same for `val` and
+    `test`. `petseg.data.write_shards` writes them; so do the package webdataset and
+    `tf.io.TFRecordWriter`:
+
+    - A tar file holds the members `NAME.jpg`, of any image format, and `NAME.png` or
+      `NAME.mask.png` one after the other. Other members are left out.
+    - A TFRecord file, such as `train-000000.tfrecord` or `train.tfrecord-00000-of-00010`, holds
+      records of type `tf.train.Example` with the features `image` and `mask`, an encoded image
+      each, and perhaps `file_name`.
+
+    The number of examples of each shard is read from `shards.json`, which `write_shards` writes.
+    Where it is missing, the shards are read once to count them.
+
+    In each epoch, the training shards are read in another order, several in turns, and a part of
+    the examples is shuffled at once. So write training examples in a random order. Damaged shards
+    and images raise `tf.errors.OpError`, which names the shard and the image.
+
+    Args:
+        root: The folder.
+        class_names: Name of each class in the masks, in the order of the labels: 2 to 255 different
+            names. None where a table has the names.
+        ignore_class: Label of pixels without a class, 0 to 65535, or None where every pixel has a
+            class.
+        labels: What is stored in the masks, as for `petseg.load_folder`. By default, and without
+            `class_names`, a table such as `classes.csv` in `root` is read.
+        image_size: (height, width) in pixels that images and masks are resized to. The aspect
+            ratio is not kept. Images are resampled bilinearly, masks by nearest neighbour.
+        batch_size: Number of examples in a batch. The last batch of a split may hold fewer.
+        augment: How training images and masks are changed at random, as for `petseg.load_folder`.
+        seed: Seed of the order of the training examples and of their augmentation, 0 or more.
+        channels: Number of channels of the images, as for `petseg.load_folder`.
+        shuffle_buffer: Number of training examples that are shuffled at once. So many encoded
+            images are in memory.
+        cache: False, to read the shards again in each epoch; or where training and validation
+            images are kept once they are resized: "memory", or the path of a folder, into which
+            they are written now. With a cache, all training examples are shuffled at once.
+
+    Returns:
+        The batches of the three splits, their class names and `ignore_class`.
+
+    Raises:
+        FileNotFoundError: If the folder, the shards of a split or a listed shard is missing.
+        ValueError: If an argument is out of its range, or a shard is damaged.
+
+    Example:
+        >>> streets = petseg.load_shards("shards", class_names=("road", "car", "sky"))
+        >>> model = petseg.unet(
+        ...     3, class_names=streets.class_names, ignore_class=streets.ignore_class
+        ... )
+    """
+    batching = Batching(image_size, batch_size, augment, seed, cache=cache)
+    channels = validation.integer("channels", channels, 1)
+    shuffle_buffer = validation.integer("shuffle_buffer", shuffle_buffer, 1)
+    scheme = find_scheme(root, class_names, ignore_class=ignore_class, labels=labels)
+    records = shard_records(root, scheme, channels, shuffle_buffer)
+    return make_splits(records, scheme.class_names, scheme.ignore_class, batching)
 
 
 def synthetic_pets(
@@ -240,11 +326,11 @@ def synthetic_pets(
     """
     batching = Batching(image_size, batch_size, augment, seed)
     binary = validation.boolean("binary", binary)
-    return _pet_splits(synthetic_examples(num_examples, seed), binary, batching)
+    return _pet_splits(synthetic_records(num_examples, seed), binary, batching)
 
 
-def _pet_splits(examples: dict[str, tf.data.Dataset], binary: bool, batching: Batching) -> Splits:
+def _pet_splits(records: dict[str, Records], binary: bool, batching: Batching) -> Splits:
     if not binary:
-        return make_splits(examples, PET_CLASSES, None, batching)
-    merged = {split: border_as_pet(dataset) for split, dataset in examples.items()}
+        return make_splits(records, PET_CLASSES, None, batching)
+    merged = {split: border_as_pet(of_split) for split, of_split in records.items()}
     return make_splits(merged, BINARY_CLASSES, None, batching)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -61,27 +61,42 @@ def read_labels(path: str | os.PathLike[str], *, colours: bool = False) -> np.nd
             several channels or fractions where labels are read.
     """
     with open_regular(Path(path)) as file:
-        try:
-            with Image.open(file) as image:
-                ImageOps.exif_transpose(image, in_place=True)
-                is_jpeg = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
-                mode, has_colours = image.mode, image.mode in COLOUR_MODES
-                if colours and has_colours:
-                    pixels = np.asarray(image.convert("RGBA"))
-                else:
-                    pixels = np.asarray(image)
-        except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-            raise ValueError(
-                f"{os.fspath(path)} cannot be read as a mask: {error} Replace the file."
-            ) from error
+        return decode_labels(file, os.fspath(path), colours=colours)
+
+
+def decode_labels(file: BinaryIO, name: str, *, colours: bool = False) -> np.ndarray:
+    """Reads the labels in an opened mask file, or in bytes in memory, as `read_labels` does.
+
+    Args:
+        file: The opened file, such as `io.BytesIO(content)`.
+        name: Its name, for the errors.
+        colours: As for `read_labels`.
+
+    Returns:
+        As `read_labels` does.
+
+    Raises:
+        ValueError: As `read_labels` does.
+    """
+    try:
+        with Image.open(file) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            is_jpeg = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+            mode, has_colours = image.mode, image.mode in COLOUR_MODES
+            if colours and has_colours:
+                pixels = np.asarray(image.convert("RGBA"))
+            else:
+                pixels = np.asarray(image)
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+        raise ValueError(f"{name} cannot be read as a mask: {error} Replace the file.") from error
     if is_jpeg:
         raise ValueError(
-            f"{os.fspath(path)} must be compressed without loss. Received: a JPEG image, which has "
+            f"{name} must be compressed without loss. Received: a JPEG image, which has "
             f"other labels than were saved. Save the labels again, as PNG. {BLACK_AND_WHITE_REMEDY}"
         )
     if colours and not has_colours:
         raise ValueError(
-            f"{os.fspath(path)} must hold colours of 8 bits, because `labels` lists colours. "
+            f"{name} must hold colours of 8 bits, because `labels` lists colours. "
             f"Received: an image of mode {mode}. List labels, or pass `class_names` without it."
         )
     if colours:
@@ -92,7 +107,7 @@ def read_labels(path: str | os.PathLike[str], *, colours: bool = False) -> np.nd
             pixels = grey[..., 0]
     if pixels.ndim != 2 or pixels.dtype.kind == "f":
         raise ValueError(
-            f"{os.fspath(path)} must hold one integer per pixel, as grey values or palette "
+            f"{name} must hold one integer per pixel, as grey values or palette "
             f"indices. Received: an image of mode {mode}{_colours_of(pixels)}. "
             f"{_channels_remedy(pixels)}"
         )

@@ -1,38 +1,51 @@
 """Oversampling: training images with rare classes come several times in an epoch."""
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
+
+from petseg.data.records import Records
 
 # A class that this share of the images has is not rare.
 COMMON = 0.5
 
 
-def oversampled(examples: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:
+def oversampled(records: Records, num_classes: int) -> Records:
     """Repeats examples with rare classes, by repeat factors (Gupta et al., arXiv:1908.03195).
 
     A class that a share f of the images has gets the factor `sqrt(0.5 / f)`, at least 1. An image
     gets the greatest factor of its classes, rounded. All masks are read at once.
 
     Args:
-        examples: Examples `(image, mask)` of known number.
+        records: Examples `(image, mask)`, which are shuffled all at once.
         num_classes: Number of classes. Other labels do not count.
 
     Returns:
         The examples, each one or more times.
+
+    Raises:
+        ValueError: If the examples are shuffled a part at a time.
     """
+    if records.order is not None:
+        raise ValueError(
+            "`oversample` must be False for shards without a cache. Received: True. Pass "
+            '`cache="memory"` or a folder as `cache`.'
+        )
 
     def classes_of(_image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         labels = tf.reshape(tf.cast(mask, tf.int32), (-1,))
         labels = tf.where(labels < num_classes, labels, num_classes)
         return tf.math.bincount(labels, minlength=num_classes + 1)[:num_classes] > 0
 
-    found = examples.map(classes_of, num_parallel_calls=tf.data.AUTOTUNE)
+    found = records.examples().map(classes_of, num_parallel_calls=tf.data.AUTOTUNE)
     counts = repeats(np.array(list(found.as_numpy_iterator())))
-    numbered = tf.data.Dataset.zip(examples, tf.data.Dataset.from_tensor_slices(counts))
+    numbered = tf.data.Dataset.zip(records.entries, tf.data.Dataset.from_tensor_slices(counts))
     repeated = numbered.flat_map(
-        lambda example, count: tf.data.Dataset.from_tensors(example).repeat(count)
+        lambda entry, count: tf.data.Dataset.from_tensors(entry).repeat(count)
     )
-    return repeated.apply(tf.data.experimental.assert_cardinality(int(counts.sum())))
+    known = tf.data.experimental.assert_cardinality(int(counts.sum()))
+    return replace(records, entries=repeated.apply(known))
 
 
 def repeats(has_class: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from petseg.data.name_hash import name_bucket
+from petseg.data.records import Records
 
 PET_CLASSES = ("pet", "background", "border")
 BINARY_CLASSES = ("pet", "background")
@@ -30,15 +31,31 @@ def pet_examples(data_dir: str | os.PathLike[str] | None = None) -> dict[str, tf
         FileNotFoundError: If the dataset is not there and cannot be downloaded or prepared.
         ValueError: If `data_dir` is a file.
     """
+    return {split: records.examples() for split, records in pet_records(data_dir).items()}
+
+
+def pet_records(data_dir: str | os.PathLike[str] | None = None) -> dict[str, Records]:
+    """Finds the examples of `pet_examples`, whose entries are encoded photos and trimaps.
+
+    Args:
+        data_dir: As for `pet_examples`.
+
+    Returns:
+        The records of each split.
+
+    Raises:
+        FileNotFoundError: If the dataset is not there and cannot be downloaded or prepared.
+        ValueError: If `data_dir` is a file.
+    """
     builder = prepared_builder(data_dir)
     features = builder.info.features
     names_only = tfds.decode.PartialDecoding({"file_name": True})
     names = [record["file_name"] for record in _read(builder, "train", names_only)]
     num_val = int(tf.math.count_nonzero(in_val(names)))
 
-    def examples(records: tf.data.Dataset, count: int) -> tf.data.Dataset:
-        records = records.apply(tf.data.experimental.assert_cardinality(count))
-        return records.map(to_example, num_parallel_calls=tf.data.AUTOTUNE)
+    def records(split: str, entries: tf.data.Dataset, count: int) -> Records:
+        entries = entries.apply(tf.data.experimental.assert_cardinality(count))
+        return Records(entries, to_example, lambda: [str(builder.data_path), split])
 
     def to_example(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image, trimap = decode(record, features)
@@ -47,11 +64,13 @@ def pet_examples(data_dir: str | os.PathLike[str] | None = None) -> dict[str, tf
     # Photos are decoded after the filter, which needs only their names.
     trainval, test = read_records(builder, "train"), read_records(builder, "test")
     return {
-        "train": examples(
-            trainval.filter(lambda record: ~in_val(record["file_name"])), len(names) - num_val
+        "train": records(
+            "train",
+            trainval.filter(lambda record: ~in_val(record["file_name"])),
+            len(names) - num_val,
         ),
-        "val": examples(trainval.filter(lambda record: in_val(record["file_name"])), num_val),
-        "test": examples(test, builder.info.splits["test"].num_examples),
+        "val": records("val", trainval.filter(lambda record: in_val(record["file_name"])), num_val),
+        "test": records("test", test, builder.info.splits["test"].num_examples),
     }
 
 
@@ -67,11 +86,11 @@ def in_val(file_names: tf.Tensor) -> tf.Tensor:
     return name_bucket(file_names) == 0
 
 
-def border_as_pet(examples: tf.data.Dataset) -> tf.data.Dataset:
+def border_as_pet(records: Records) -> Records:
     """Merges the border class into the pet.
 
     Args:
-        examples: Examples with a `mask` of indices into `PET_CLASSES`.
+        records: Examples with a `mask` of indices into `PET_CLASSES`.
 
     Returns:
         The same examples with a `mask` of indices into `BINARY_CLASSES`.
@@ -83,7 +102,7 @@ def border_as_pet(examples: tf.data.Dataset) -> tf.data.Dataset:
         is_border = mask == tf.cast(border, mask.dtype)
         return {**example, "mask": tf.where(is_border, tf.cast(pet, mask.dtype), mask)}
 
-    return examples.map(merge, num_parallel_calls=tf.data.AUTOTUNE)
+    return records.map(merge, BINARY_CLASSES)
 
 
 def is_prepared(data_dir: str | os.PathLike[str] | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""Examples to batches: resize once, cache, shuffle, batch, augment, prefetch.
+"""Examples to batches: resize, cache, shuffle, batch, augment, prefetch.
 
 An example is a dict of `image` (uint8, `(H, W, 3)`), `mask` (uint8 classes, `(H, W, 1)`) and
 `file_name`. A batch is `(images, masks)`: float32 `(N, H, W, 3)` in [0, 255] and int32
@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from petseg.data.augmentation import Augment, Augmentation, find_augmentation
 from petseg.data.batch_augmentation import augment_batch
+from petseg.data.caching import MEMORY, Cache, cached, checked_cache
 from petseg.data.epochs import SeededEpochs
 from petseg.data.oversampling import oversampled
 from petseg.data.own_augmentation import Function, augmented, description, own_function
+from petseg.data.records import Records
 from petseg_runtime import validation
 
 # Images to crop are cached this much larger, so that cropping two thirds of one enlarges nothing.
@@ -33,6 +35,8 @@ class Batching:
         augment: How training batches are augmented, see `find_augmentation`.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
         oversample: Whether training examples with rare classes are repeated, see `oversampled`.
+        cache: Where training and validation examples are kept once they are resized: "memory", the
+            path of a folder, or False for nowhere.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -43,6 +47,7 @@ class Batching:
     augment: Augment
     seed: int
     oversample: bool = False
+    cache: Cache = MEMORY
 
     def __post_init__(self) -> None:
         checked = {
@@ -50,6 +55,7 @@ class Batching:
             "batch_size": validation.integer("batch_size", self.batch_size, minimum=1),
             "seed": validation.integer("seed", self.seed, minimum=0),
             "oversample": validation.boolean("oversample", self.oversample),
+            "cache": checked_cache(self.cache),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -62,12 +68,12 @@ class Batching:
 
 
 def training_batches(
-    examples: tf.data.Dataset,
+    examples: tf.data.Dataset | Records,
     batching: Batching,
     num_classes: int,
     background: int | None = None,
 ) -> tf.data.Dataset:
-    """Makes training batches: cached, shuffled each epoch and, if wanted, augmented each epoch.
+    """Makes training batches, shuffled each epoch and, if wanted, augmented each epoch.
 
     Each iterator over the dataset is another epoch. `petseg.data.epochs.batches_from_epoch` gives
     the batches of epochs by number, which depend on the seed alone.
@@ -90,9 +96,10 @@ def training_batches(
         function, described = own_function(augmentation), description(augmentation)
     scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
-    cached = _resized(examples, (math.ceil(scale * height), math.ceil(scale * width))).cache()
+    size = math.ceil(scale * height), math.ceil(scale * width)
+    records = cached(_resized(examples, size), checked_cache(batching.cache))
     if batching.oversample:
-        cached = oversampled(cached, num_classes)
+        records = oversampled(records, num_classes)
 
     def prepare(
         images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor
@@ -110,7 +117,7 @@ def training_batches(
         return batch if function is None else augmented(function, *batch)
 
     return SeededEpochs(
-        cached,
+        records,
         batch_size=batching.batch_size,
         seed=batching.seed,
         prepare=prepare,
@@ -120,22 +127,20 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: tf.data.Dataset, batching: Batching, *, cache: bool
+    examples: tf.data.Dataset | Records, batching: Batching, *, cache: Cache
 ) -> tf.data.Dataset:
     """Makes batches for validation and test: in the order of the examples, only resized.
 
     Args:
         examples: Examples, see the description of this module.
         batching: Size and number of the batches. Its seed and its augmentation do not apply.
-        cache: Whether the resized examples are kept in memory, for more than one epoch.
+        cache: Where the resized examples are kept, for more than one epoch.
 
     Returns:
         Batches `(images, masks)`, see the description of this module.
     """
-    dataset = _resized(examples, batching.image_size)
-    if cache:
-        dataset = dataset.cache()
-    dataset = dataset.batch(batching.batch_size)
+    records = cached(_resized(examples, batching.image_size), checked_cache(cache))
+    dataset = records.examples().batch(batching.batch_size)
     return _finished(dataset.map(_to_batch, num_parallel_calls=tf.data.AUTOTUNE))
 
 
@@ -160,10 +165,9 @@ def resize_example(
     return image, mask
 
 
-def _resized(examples: tf.data.Dataset, image_size: tuple[int, int]) -> tf.data.Dataset:
-    return examples.map(
-        lambda example: resize_example(example["image"], example["mask"], image_size),
-        num_parallel_calls=tf.data.AUTOTUNE,
+def _resized(examples: tf.data.Dataset | Records, image_size: tuple[int, int]) -> Records:
+    return Records.of(examples).map(
+        lambda example: resize_example(example["image"], example["mask"], image_size)
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from petseg.data.augmentation import Augment
-from petseg.data.folder import folder_examples
+from petseg.data.caching import MEMORY, Cache
+from petseg.data.folder import layout_records
 from petseg.data.folder_layout import find_layout, find_scheme
 from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import (
@@ -20,12 +21,15 @@ from petseg.data.label_scheme import (
     checked_ignore_class,
 )
 from petseg.data.label_tables import Labels, LabelTable, checked_labels
-from petseg.data.loaders import load_folder
-from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_examples
+from petseg.data.loaders import SHUFFLE_BUFFER, load_folder
+from petseg.data.oxford_pets import BINARY_CLASSES, PET_CLASSES, border_as_pet, pet_records
 from petseg.data.pipeline import Batching
+from petseg.data.records import Records
+from petseg.data.shard_files import shard_paths
+from petseg.data.shards import shard_records
 from petseg.data.splits import Splits, make_splits
 from petseg.data.statistics import SplitSummary, describe
-from petseg.data.synthetic import synthetic_examples
+from petseg.data.synthetic import synthetic_records
 from petseg.data.verify import Problem, verify_folder, verify_pets
 from petseg_runtime.validation import boolean, did_you_mean, integer
 
@@ -53,8 +57,8 @@ class DataSource:
 
     Attributes:
         name: "pets" (Oxford-IIIT Pet), "synthetic" (96 synthetic pets, always the same), or the
-            path of a folder as `petseg.load_folder` takes it. A folder that is itself called
-            "pets" or "synthetic" is written "./pets".
+            path of a folder as `petseg.load_folder` or `petseg.load_shards` takes it. A folder that
+            is itself called "pets" or "synthetic" is written "./pets".
         data_dir: Folder that holds `oxford_iiit_pet/`, or None for the default of
             `tensorflow_datasets`. For "pets" only.
         classes: Name of each class in your own masks, in the order of the labels: 2 to 255
@@ -140,9 +144,14 @@ class DataSource:
             FileNotFoundError: If the folder or the table is missing.
             ValueError: If a field does not fit the folder.
         """
-        if self.binary:
+        if self.binary and not self.is_shards:
             return BINARY_CLASSES
         return PET_CLASSES if self.name in NAMES else self._scheme().class_names
+
+    @property
+    def is_shards(self) -> bool:
+        """Whether the data is a folder of shards."""
+        return self.name not in NAMES and "train" in shard_paths(Path(self.name).expanduser())
 
     def notes(self) -> tuple[str, ...]:
         """Describes how a folder is read, where its layout is not images and masks.
@@ -156,11 +165,14 @@ class DataSource:
         """
         if self.name in NAMES:
             return ()
-        layout = find_layout(self._folder(), self.classes, **self._folder_arguments())
-        scheme = layout.scheme
+        if self.is_shards:
+            scheme, notes = self._scheme(), tuple[str, ...]()
+        else:
+            layout = find_layout(self._folder(), self.classes, **self._folder_arguments())
+            scheme, notes = layout.scheme, layout.notes
         if scheme is TRIMAPS or scheme.first_label is not None:
-            return layout.notes
-        return (*layout.notes, f"Classes: {', '.join(scheme.class_names)}, from {scheme.table}")
+            return notes
+        return (*notes, f"Classes: {', '.join(scheme.class_names)}, from {scheme.table}")
 
     def splits(
         self,
@@ -170,6 +182,7 @@ class DataSource:
         augment: Augment = True,
         seed: int = 0,
         oversample: bool = False,
+        cache: Cache | None = None,
     ) -> Splits:
         """Loads the batches of the three splits. "pets" downloads 800 MB unless it is there.
 
@@ -187,7 +200,10 @@ class DataSource:
             seed: Seed of the order of the training examples and of their augmentation, 0 or more.
                 The synthetic pets are the same with every seed.
             oversample: Whether training images with rare classes come several times in an epoch,
-                see `petseg.load_folder`.
+                see `petseg.load_folder`. For shards, only with a cache.
+            cache: Where training and validation images are kept once they are resized: "memory",
+                the path of a folder, or False for nowhere. None means "memory", and False for
+                shards.
 
         Returns:
             The batches, their class names and `ignore_class`.
@@ -197,7 +213,11 @@ class DataSource:
             ValueError: If an argument is out of its range, or a field does not fit the folder.
         """
         class_names = self.class_names  # Its errors name the fields of this class.
-        if self.name not in NAMES:
+        is_shards = self.is_shards
+        if cache is None:
+            cache = False if is_shards else MEMORY
+        batching = Batching(image_size, batch_size, augment, seed, oversample, cache)
+        if self.name not in NAMES and not is_shards:
             return load_folder(
                 self._folder(),
                 class_names=self.classes,
@@ -208,9 +228,10 @@ class DataSource:
                 augment=augment,
                 seed=seed,
                 oversample=oversample,
+                cache=cache,
             )
-        batching = Batching(image_size, batch_size, augment, seed, oversample)
-        return make_splits(self.examples(), class_names, None, batching)
+        ignore_class = self._scheme().ignore_class if is_shards else None
+        return make_splits(self._records(), class_names, ignore_class, batching)
 
     def examples(self) -> dict[str, tf.data.Dataset]:
         """Reads the examples at their own sizes. "pets" downloads 800 MB unless it is there.
@@ -223,16 +244,22 @@ class DataSource:
             FileNotFoundError: If the folder or its files are missing, or the download fails.
             ValueError: If a field does not fit the folder, or a split is empty.
         """
+        return {split: records.examples() for split, records in self._records().items()}
+
+    def _records(self) -> dict[str, Records]:
         if self.name == "pets":
-            examples = pet_examples(self.data_dir)
+            found = pet_records(self.data_dir)
         elif self.name == "synthetic":
-            examples = synthetic_examples(SYNTHETIC_EXAMPLES, SYNTHETIC_SEED)
+            found = synthetic_records(SYNTHETIC_EXAMPLES, SYNTHETIC_SEED)
         else:
-            self._scheme()  # Its errors name the fields of this class.
-            examples = folder_examples(self._folder(), self.classes, **self._folder_arguments())
+            scheme = self._scheme()  # Its errors name the fields of this class.
+            if self.is_shards:
+                return shard_records(self._folder(), scheme, self.channels, SHUFFLE_BUFFER)
+            layout = find_layout(self._folder(), self.classes, **self._folder_arguments())
+            found = layout_records(self._folder(), layout, self.channels)
         if not self.binary:
-            return examples
-        return {split: border_as_pet(dataset) for split, dataset in examples.items()}
+            return found
+        return {split: border_as_pet(records) for split, records in found.items()}
 
     def problems(self) -> list[Problem]:
         """Finds bad files and wrong labels. "pets" downloads 800 MB unless it is there.
@@ -243,12 +270,17 @@ class DataSource:
 
         Raises:
             FileNotFoundError: If the folder is missing, or the download fails.
-            ValueError: If a field does not fit the folder.
+            ValueError: If a field does not fit the folder, or it holds shards.
         """
         if self.name == "pets":
             return verify_pets(data_dir=self.data_dir)
         if self.name == "synthetic":
             return []  # There are no files.
+        if self.is_shards:
+            raise ValueError(
+                "`name` must be a folder of images and masks to list its problems. Received: "
+                f"{self.name!r}, which holds shards. Check the folder that they were written from."
+            )
         self._scheme()  # Its errors name the fields of this class.
         return verify_folder(self._folder(), class_names=self.classes, **self._folder_arguments())
 
@@ -266,6 +298,18 @@ class DataSource:
         return describe(self.examples(), self.class_names, ignore_class)
 
     def _scheme(self) -> LabelScheme:
+        if self.is_shards:
+            for name in ("images", "masks"):
+                if getattr(self, name) != FOLDER_SETTINGS[name]:
+                    raise ValueError(
+                        f"`{name}` must be {FOLDER_SETTINGS[name]!r} for shards. Received: "
+                        f"{getattr(self, name)!r}."
+                    )
+            if self.binary:
+                raise ValueError(
+                    "`binary` must be False for shards: it merges the border of Oxford-IIIT Pet "
+                    "into the pet. Received: True. Merge classes with `labels` instead."
+                )
         return find_scheme(
             self._folder(),
             self.classes,

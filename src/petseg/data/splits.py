@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from petseg.data.augmentation import Augmentation
 from petseg.data.pipeline import Batching, evaluation_batches, training_batches
+from petseg.data.records import Records
 from petseg_runtime.model_info import background_of
 from petseg_runtime.palette import class_colours
 
@@ -96,7 +97,7 @@ class Splits:
 
 
 def make_splits(
-    examples: Mapping[str, tf.data.Dataset],
+    examples: Mapping[str, tf.data.Dataset | Records],
     class_names: tuple[str, ...],
     ignore_class: int | None,
     batching: Batching,
@@ -105,13 +106,14 @@ def make_splits(
 
     Args:
         examples: For each of "train", "val" and "test" a dataset of dicts: `image` (uint8,
-            `(H, W, 3)`), `mask` (uint8 classes, `(H, W, 1)`) and `file_name`.
+            `(H, W, 3)`), `mask` (uint8 classes, `(H, W, 1)`) and `file_name`, or records of these.
         class_names: Name of each class, in the order of the labels.
         ignore_class: Label of pixels without a class, or None.
         batching: Size, number and seed of the batches, and how training is augmented.
 
     Returns:
-        The splits. Training and validation images are cached in memory as they are first read.
+        The splits. Training and validation examples are kept as `batching.cache` says: in memory
+        as they are first read, or in a file, which is written now.
 
     Raises:
         ValueError: If an `Augmentation` needs a background class and there is none.
@@ -129,7 +131,7 @@ def make_splits(
                 )
     return Splits(
         train=training_batches(examples["train"], batching, len(class_names), background),
-        val=evaluation_batches(examples["val"], batching, cache=True),
+        val=evaluation_batches(examples["val"], batching, cache=batching.cache),
         # Usually read once, so not worth the memory.
         test=evaluation_batches(examples["test"], batching, cache=False),
         class_names=class_names,

@@ -5,6 +5,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFilter
 
 from petseg.data.drawing import FURS, INK, mottle, shade, sketch_pet
+from petseg.data.records import Records
 from petseg_runtime import validation
 
 PET, BACKGROUND, BORDER = range(3)
@@ -30,6 +31,23 @@ def synthetic_examples(num_examples: int, seed: int) -> dict[str, tf.data.Datase
     Raises:
         ValueError: If an argument is out of its range.
     """
+    records = synthetic_records(num_examples, seed)
+    return {split: of_split.examples() for split, of_split in records.items()}
+
+
+def synthetic_records(num_examples: int, seed: int) -> dict[str, Records]:
+    """Finds the examples of `synthetic_examples`, whose entries are numbers.
+
+    Args:
+        num_examples: As for `synthetic_examples`.
+        seed: As for `synthetic_examples`.
+
+    Returns:
+        The records of each split.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
     num_examples = validation.integer("num_examples", num_examples, minimum=3)
     seed = validation.integer("seed", seed, minimum=0)
     num_held_out = max(1, round(0.15 * num_examples))
@@ -41,7 +59,7 @@ def synthetic_examples(num_examples: int, seed: int) -> dict[str, tf.data.Datase
     }
 
 
-def _drawn(start: int, stop: int, seed: int) -> tf.data.Dataset:
+def _drawn(start: int, stop: int, seed: int) -> Records:
     def draw(index: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(
             lambda index: draw_pet((seed, int(index))), [index], (tf.uint8, tf.uint8)
@@ -52,7 +70,8 @@ def _drawn(start: int, stop: int, seed: int) -> tf.data.Dataset:
             "file_name": tf.strings.format("pet_{}.jpg", index),
         }
 
-    return tf.data.Dataset.range(start, stop).map(draw, num_parallel_calls=tf.data.AUTOTUNE)
+    numbers = tf.data.Dataset.range(start, stop)
+    return Records(numbers, draw, lambda: ["synthetic", start, stop, seed])
 
 
 def draw_pet(seed: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
