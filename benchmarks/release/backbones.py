@@ -84,7 +84,7 @@ def check(network: Any) -> dict[str, Any]:
     """
     try:
         model = petseg.unet(backbone=network, weights=None)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: a layer has no complete configuration
         return {"error": str(error)[:300]}
     encoder = model.get_layer("encoder")
     row: dict[str, Any] = {
