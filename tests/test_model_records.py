@@ -202,12 +202,13 @@ def test_weights_of_a_keras_file_bring_its_size_and_names(tmp_path):
     info = petseg.model_info(again)
     assert (info.image_size, info.class_names) == ((96, 128), ("a", "b", "c"))
     assert info.weights == "model.keras"
-    named = petseg.fcn32(
-        backbone="mobilenet",
-        weights=str(tmp_path / "model.keras"),
-        class_names=("x", "y", "z"),
-        image_shape=(64, 64, 3),
-    )
+    with pytest.warns(petseg.models.WeightsWarning, match="new and random: scores"):
+        named = petseg.fcn32(
+            backbone="mobilenet",
+            weights=str(tmp_path / "model.keras"),
+            class_names=("x", "y", "z"),
+            image_shape=(64, 64, 3),
+        )
     assert petseg.model_info(named).class_names == ("x", "y", "z")
     assert petseg.model_info(named).image_size == (64, 64)
 
