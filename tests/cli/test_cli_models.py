@@ -17,6 +17,7 @@ COMMANDS = (
     "models",
     "data",
     "data convert",
+    "data shards",
     "train",
     "reproduce",
     "evaluate",
