@@ -35,7 +35,7 @@ petseg.comparison: petseg.scores
 petseg.compilation:
 petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
-petseg.devices: petseg.processes petseg_runtime
+petseg.devices: petseg.processes petseg.replicas petseg_runtime
 petseg.dilation:
 petseg.efficientnet_lite: petseg_runtime
 petseg.environment:
@@ -69,8 +69,8 @@ petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
 petseg.settings_file: petseg.data petseg.experiment petseg.models petseg_runtime
 petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petseg.data
-    petseg.devices petseg.epoch_recorder petseg.losses petseg.model_records petseg.replicas
-    petseg.run_state petseg.training_arguments petseg_runtime
+    petseg.devices petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
+    petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
 petseg.weight_transfer: petseg.backbones

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from petseg.processes import join
+from petseg.replicas import synchronized_batch_norm
 from petseg_runtime import validation
 
 
@@ -111,7 +112,7 @@ def training_scope(model: keras.Model) -> Iterator[None]:
         with distribution.dividing(model):
             yield
     elif strategy is not None and strategy.num_replicas_in_sync > 1:
-        with strategy.scope():
+        with strategy.scope(), synchronized_batch_norm(model):
             yield
     else:
         yield

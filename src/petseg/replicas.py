@@ -4,6 +4,8 @@ Under `tf.distribute.MirroredStrategy` a loss sees the part of the batch that is
 TensorFlow adds the gradients of all devices. On JAX a loss sees the whole batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -86,27 +88,26 @@ def predict_on_batch(model: keras.Model, images: Any) -> np.ndarray:
     return np.asarray(model.predict_on_batch(images))[: len(images)]
 
 
-class SynchronizedBatchNorm:
+@contextmanager
+def synchronized_batch_norm(model: keras.Model) -> Iterator[None]:
     """A context in which batch normalization takes its statistics from the whole batch.
 
     Args:
-        model: The model. Nothing is changed if it is on one device.
+        model: The model, on several devices.
+
+    Yields:
+        Nothing.
     """
-
-    def __init__(self, model: keras.Model):
-        self._layers = []
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            self._layers = [
-                layer
-                for layer in model._flatten_layers()
-                if isinstance(layer, layers.BatchNormalization) and not layer.synchronized
-            ]
-
-    def __enter__(self) -> None:
-        for layer in self._layers:
-            layer.synchronized = True
-
-    def __exit__(self, *_: object) -> None:
+    changed = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, layers.BatchNormalization) and not layer.synchronized
+    ]
+    for layer in changed:
+        layer.synchronized = True
+    try:
+        yield
+    finally:
         # The saved model is the same on one device.
-        for layer in self._layers:
+        for layer in changed:
             layer.synchronized = False

@@ -17,7 +17,6 @@ from petseg.devices import training_scope
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
-from petseg.replicas import SynchronizedBatchNorm
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
@@ -284,7 +283,7 @@ class Plan:
             ValueError: If the run has other settings, or the loss is no longer finite.
         """
         run.use_settings("training", self.settings())
-        with training_scope(self.model), SynchronizedBatchNorm(self.model):
+        with training_scope(self.model):
             return self._execute(run)
 
     def _execute(self, run: Run) -> keras.callbacks.History:

@@ -181,7 +181,7 @@ def _check_sizes(image_size: tuple[int, int] | None, tile: int | None) -> None:
 
 def _check_applies(inputs: Inputs, given: dict[str, bool]) -> None:
     """Refuses options about photos where there are only videos."""
-    wrong = [name for name, is_given in given.items() if is_given]
+    wrong = [name for name, is_wanted in given.items() if is_wanted]
     if wrong and inputs.videos and not inputs.photos:
         raise typer.BadParameter(
             "It is for photos. A video gives an overlay only.", param_hint=", ".join(wrong)

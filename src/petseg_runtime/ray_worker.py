@@ -92,8 +92,9 @@ class Job:
 
     def runtime(self) -> Runtime:
         """Opens the model."""
-        runtime = Runtime(self.model) if isinstance(self.model, Path) else None
-        return runtime or Runtime.pretrained(str(self.model))
+        if isinstance(self.model, Path):
+            return Runtime(self.model)
+        return Runtime.pretrained(self.model)
 
     def predictor(self, runtime: Runtime) -> Predictor:
         """Makes what predicts photos on one core.

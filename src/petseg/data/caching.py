@@ -44,7 +44,7 @@ def checked_cache(value: Any) -> Path | str | bool:
     return folder
 
 
-def cached(records: Records, cache: Path | str | bool) -> Records:
+def cached(records: Records, cache: Cache) -> Records:
     """Keeps examples, so that they are read only once.
 
     Args:

@@ -97,7 +97,7 @@ def training_batches(
     scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
     size = math.ceil(scale * height), math.ceil(scale * width)
-    records = cached(_resized(examples, size), checked_cache(batching.cache))
+    records = cached(_resized(examples, size), batching.cache)
     if batching.oversample:
         records = oversampled(records, num_classes)
 
@@ -139,7 +139,7 @@ def evaluation_batches(
     Returns:
         Batches `(images, masks)`, see the description of this module.
     """
-    records = cached(_resized(examples, batching.image_size), checked_cache(cache))
+    records = cached(_resized(examples, batching.image_size), cache)
     dataset = records.examples().batch(batching.batch_size)
     return _finished(dataset.map(_to_batch, num_parallel_calls=tf.data.AUTOTUNE))
 
