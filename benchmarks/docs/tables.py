@@ -507,6 +507,83 @@ def exports_table() -> str:
     return _table(("backbone", *formats), rows)
 
 
+def ray_table() -> str:
+    """Makes the table of the rate and the memory of Ray beside the runtime alone.
+
+    Returns:
+        The table in Markdown, and what became of the photos when a worker was killed.
+    """
+    record = _read(RESULTS / "ray.json")
+    found = dict(record["results"])
+    killed = found.pop("a worker is killed")
+    rows = [
+        [
+            name,
+            f"{row['photos_per_second']:.0f}",
+            f"{row['of_the_runtime']:.2f}",
+            f"{row['seconds']:.0f} s",
+            f"{row['megabytes_of_a_process']:.0f} MB",
+        ]
+        for name, row in found.items()
+    ]
+    heading = ("", "photos per second", "ratio", "whole job", "memory of a process")
+    width, height = record["settings"]["size"]
+    note = (
+        f"{killed['photos']:,} photos of {height} x {width} pixels, two cores of "
+        f"{record['environment']['cpu']}. With one worker killed on the way, "
+        f"{killed['photos_with_one_row']:,} of {killed['photos']:,} photos have one row in the "
+        f"index, {killed['masks']:,} have a mask, and {killed['errors']} have an error."
+    )
+    return f"{_table(heading, rows)}\n{note}\n"
+
+
+def saturation_table() -> str:
+    """Makes the table of what saturates first when cores are added.
+
+    Returns:
+        The table in Markdown, one row a design.
+    """
+    found = _read(RESULTS / "scale.json")["rows"]
+    rows = [
+        [name, f"{row['photos_per_second']:,}", f"{row['cores']:,}", row["saturated"]]
+        for name, row in found.items()
+        if "saturated" in row
+    ]
+    return _table(("design", "photos per second", "cores", "saturated first"), rows)
+
+
+def jobs_table() -> str:
+    """Makes the table of what jobs of many photos need.
+
+    Returns:
+        The table in Markdown, one row a job.
+    """
+    found = _read(RESULTS / "scale.json")["rows"]
+    rows = [
+        [
+            name,
+            f"{row['photos_per_second']:,}",
+            f"{row['cores']:,}",
+            f"{row['machines']:,}",
+            f"${row['dollars']:,.2f}",
+            f"{row['gigabytes_of_masks']:,.1f} GB",
+            f"${row['dollars_of_masks_a_month']:,.2f}",
+        ]
+        for name, row in found.items()
+        if "machines" in row
+    ]
+    heading = (
+        "job",
+        "photos per second",
+        "cores",
+        "machines",
+        "computing",
+        "masks",
+        "masks, a month",
+    )
+    return _table(heading, rows)
+
+
 def robustness_table() -> str:
     """Makes the table of the long run of tests/robustness: what was done, and what failed.
 
@@ -577,6 +654,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "classes": dataset_table,
     "runtimes": runtimes_table,
     "exports": exports_table,
+    "ray": ray_table,
+    "saturation": saturation_table,
+    "jobs": jobs_table,
     "robustness": robustness_table,
 }
 
