@@ -1,6 +1,7 @@
 """The fast part of the bench. `python tests/robustness` is the long run; see docs/robustness.md."""
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_every_reader_gives_a_result_or_one_error_that_names_the_file(models):  
     assert not failures, told(failures)
 
 
-def test_a_crash_a_hang_and_a_wrong_error_are_failures(tmp_path, monkeypatch):
+def test_a_wrong_error_much_time_and_much_memory_are_failures(tmp_path, monkeypatch):
     """The bench itself: each kind of fault is found, and the cases after it are read."""
     work, log = tmp_path / "work.json", tmp_path / "told.jsonl"
     case = {"reader": "record", "file": 0, "damage": [["truncate", 5]]}
@@ -48,12 +49,12 @@ def test_a_crash_a_hang_and_a_wrong_error_are_failures(tmp_path, monkeypatch):
             lambda path: (_ for _ in ()).throw(ValueError(f"{path} is damaged")),
             lambda _path: (_ for _ in ()).throw(ValueError("damaged")),
             lambda _path: {}["key"],
-            lambda _path: time.sleep(60),
+            lambda _path: time.sleep(1.1),
             lambda _path: bytearray(300 * 2**20),
         ]
     )
     row = readers.READERS["record"]
-    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzz, "SECONDS", 1)
     monkeypatch.setitem(
         readers.READERS,
         "record",
@@ -65,8 +66,19 @@ def test_a_crash_a_hang_and_a_wrong_error_are_failures(tmp_path, monkeypatch):
     assert good is None
     assert unnamed.startswith("does not name the file")
     assert wrong.startswith("KeyError")
-    assert slow.startswith("took more than")
+    assert slow == "took 1 seconds"
     assert large == "took 1024 MiB of memory"
+
+
+@pytest.mark.parametrize(
+    ("program", "silence", "ending"),
+    [("time.sleep(90)", 1, "hung for 1 seconds"), ("os.abort()", 60, "ended with SIGABRT")],
+)
+def test_a_hang_and_a_crash_end_a_process(tmp_path, monkeypatch, program, silence, ending):
+    monkeypatch.setattr(fuzz, "SILENCE", silence)
+    (tmp_path / "told.jsonl").touch()
+    process = subprocess.Popen([sys.executable, "-c", f"import os, time; {program}"])
+    assert fuzz.wait(process, tmp_path / "told.jsonl") == ending
 
 
 @pytest.mark.parametrize(
