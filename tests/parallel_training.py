@@ -2,6 +2,7 @@
 
 python tests/parallel_training.py N FOLDER      # on N devices; again, until two epochs are done
 python tests/parallel_training.py one FOLDER    # on one device; then what is left in the folder
+python tests/parallel_training.py shards FOLDER # two epochs of shards, on one device each
 """
 
 import json
@@ -71,10 +72,29 @@ def train(trained, run_dir, *callbacks):
     return {"history": history.history, "weights": weights}
 
 
+def train_on_shards(folder):
+    """Trains on shards of two images, in batches of two. Tells which of their files were opened."""
+    opened = set()
+
+    def note(event, arguments):
+        if event == "open" and str(arguments[0]).endswith(".tar"):
+            opened.add(Path(arguments[0]).name)
+
+    sys.addaudithook(note)
+    shards = petseg.load_shards(folder, image_size=(64, 64), batch_size=2, augment=False)
+    history = petseg.finetune(model(), shards.train, shards.val, **EPOCHS, verbose=0).history
+    del history["seconds"]
+    return {"opened": sorted(opened), "history": history}
+
+
 def main():
     devices, folder = sys.argv[1], Path(sys.argv[2])
     if devices == "one":
         print(json.dumps({"whole": train(model(), None), "resumed": train(model(), folder)}))
+        return
+    if devices == "shards":
+        with petseg.data_parallel(1):
+            print(json.dumps(train_on_shards(folder)))
         return
     with petseg.data_parallel(int(devices)) as count:
         trained = model()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import petseg
+from petseg.data import write_shards
 from petseg.processes import Launch, find_launch
 
 SCRIPT = Path(__file__).with_name("parallel_training.py")
@@ -72,14 +73,18 @@ def test_two_devices_of_tensorflow_train_as_one(tmp_path):
     check_run(run, **result_of(start("tensorflow", ["one", run])))
 
 
-def test_two_processes_of_jax_train_as_one(tmp_path):
-    run = tmp_path / "run"
+def results_of_two_processes(*arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     launcher = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    processes = [start("jax", [1, run], RANK=str(rank), **launcher) for rank in range(2)]
-    assert [result_of(process) for process in processes] == [{"devices": 2}] * 2
+    processes = [start("jax", arguments, RANK=str(rank), **launcher) for rank in range(2)]
+    return [result_of(process) for process in processes]
+
+
+def test_two_processes_of_jax_train_as_one(tmp_path):
+    run = tmp_path / "run"
+    assert results_of_two_processes(1, run) == [{"devices": 2}] * 2
     assert not (run / ".lock").exists()
     assert len(json.loads((run / "run.json").read_text())["epochs"]) == 2
     # The two trainings of this process compile the same functions.
@@ -88,6 +93,21 @@ def test_two_processes_of_jax_train_as_one(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     check_run(run, **result_of(start("jax", ["one", run], **cache)))
+
+
+def test_two_processes_of_jax_read_shards_of_their_own(own_folder, tmp_path):
+    for name in ("2", "3"):
+        for kind in ("images", "masks"):
+            file = own_folder / "train" / kind / "0.png"
+            file.with_stem(name).write_bytes(file.read_bytes())
+    shards = write_shards(own_folder, tmp_path / "shards", size=1, class_names=petseg.PET_CLASSES)
+    first, second = results_of_two_processes("shards", shards)
+    validation = ["val-000000.tar", "val-000001.tar"]
+    assert first["opened"] == ["train-000000.tar", "train-000002.tar", *validation]
+    assert second["opened"] == ["train-000001.tar", "train-000003.tar", *validation]
+    assert first["history"] == second["history"]
+    losses = first["history"]["loss"]
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize(

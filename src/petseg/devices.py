@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from petseg.processes import join
+from petseg.data.epochs import SeededEpochs
+from petseg.processes import join, place
 from petseg.replicas import synchronized_batch_norm
 from petseg_runtime import validation
 
@@ -25,8 +26,9 @@ def data_parallel(devices: int) -> Iterator[int]:
     On TensorFlow this is `tf.distribute.MirroredStrategy`, for the devices of one machine. On JAX
     it is `keras.distribution.DataParallel`, which also works in several processes, on one machine
     or many: a launcher such as torchrun or Slurm's srun starts the same program for each. Every
-    process makes whole batches, so all need the data. Process 0 writes the files of a run, into a
-    folder that all processes can read.
+    process reads all data and makes whole batches. With shards that are not cached, a process reads
+    its own training shards and makes its part of each batch, so the result depends on the number
+    of processes. Process 0 writes the files of a run, into a folder that all processes can read.
 
     Args:
         devices: Number of devices of this process: GPUs, or TPUs on JAX. Without any, the processor
@@ -61,14 +63,18 @@ class SplitBatches(keras.distribution.DataParallel):
     """Data parallelism on JAX for batches of any size, which need not divide by the devices.
 
     Every device gets the whole batch of pixels. XLA then divides the computation after the first
-    layer of the model, where parts may differ in size.
+    layer of the model, where parts may differ in size. See `PartsOfBatches` for the exception.
 
     Args:
         devices: Names of the devices of all processes.
+
+    Attributes:
+        has_parts: Whether the next batches are parts of equal size, one of each process.
     """
 
     def __init__(self, devices: list[str]):
         super().__init__(devices=devices, auto_shard_dataset=False)
+        self.has_parts = False
         self._first_layer: str | None = None
 
     @contextmanager
@@ -88,12 +94,63 @@ class SplitBatches(keras.distribution.DataParallel):
             self._first_layer = None
 
     def get_data_layout(self, data_shape: tuple[int, ...]) -> keras.distribution.TensorLayout:
-        return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+        axes = [self.batch_dim_name if self.has_parts else None, *[None] * (len(data_shape) - 1)]
+        return keras.distribution.TensorLayout(axes, self.device_mesh)
 
     def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout | None:
         if self._first_layer is None or path.split("/")[-2:] != [self._first_layer, "output"]:
             return None
         return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
+
+
+class PartsOfBatches(keras.callbacks.Callback):
+    """Trains on parts of batches, one of each process. Validation batches are whole.
+
+    Keras asks for the layout of the training batches once, before the first of them.
+
+    Args:
+        distribution: The distribution that the model is trained with.
+    """
+
+    def __init__(self, distribution: SplitBatches):
+        super().__init__()
+        self._distribution = distribution
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._distribution.has_parts = True
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._distribution.has_parts = False
+
+
+def parts_of_batches(
+    epochs: SeededEpochs | None,
+) -> tuple[int, int, list[keras.callbacks.Callback]]:
+    """Decides which part of the training batches this process makes.
+
+    Args:
+        epochs: What the batches are made from, or None where that is not known.
+
+    Returns:
+        Number of the part, from 0, number of parts, and callbacks for the training. One part where
+        every process makes whole batches.
+
+    Raises:
+        ValueError: If the batches cannot be divided by the devices.
+    """
+    distribution = keras.distribution.distribution()
+    number, count = place()
+    if not isinstance(distribution, SplitBatches) or count == 1:
+        return 0, 1, []
+    if epochs is None or epochs.records.part is None:
+        return 0, 1, []
+    devices = int(distribution.device_mesh.shape[0])
+    if epochs.batch_size % devices:
+        raise ValueError(
+            f"`batch_size` must be divisible by {devices}, the number of devices, where every "
+            f"process reads its own shards. Received: {epochs.batch_size}."
+        )
+    return number, count, [PartsOfBatches(distribution)]
 
 
 @contextmanager

@@ -87,13 +87,22 @@ def join() -> None:
     keras.distribution.initialize(launch.address, launch.processes, launch.rank)
 
 
+def place() -> tuple[int, int]:
+    """Tells this process from the others.
+
+    Returns:
+        Its number, from 0, and the number of processes.
+    """
+    return (_jax().process_index(), _jax().process_count()) if _joined() else (0, 1)
+
+
 def is_first() -> bool:
     """Tells the process that writes files and prints from the others.
 
     Returns:
         Whether it is this one.
     """
-    return not _joined() or _jax().process_index() == 0
+    return place()[0] == 0
 
 
 @contextmanager

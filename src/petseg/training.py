@@ -13,7 +13,7 @@ from petseg.checkpoint import Run
 from petseg.class_balance import balanced_weights, checked_class_weights
 from petseg.compilation import Compilation, LearningRate
 from petseg.data.epochs import batches_from_epoch, seeded_epochs
-from petseg.devices import training_scope
+from petseg.devices import parts_of_batches, training_scope
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
@@ -323,7 +323,8 @@ class Plan:
         done = run.state.epochs_of(stage.name)
         if done:
             run.restore(self.model, optimizer=True)
-        batches = with_checked_pixels(batches_from_epoch(self.train, run.epoch))
+        part, parts, own = parts_of_batches(seeded_epochs(self.train))
+        batches = with_checked_pixels(batches_from_epoch(self.train, run.epoch, part, parts))
         if weights is not None:
             batches = _weighted(batches, weights)
         # The batches are one endless stream. With `steps_per_epoch`, Keras keeps one iterator over
@@ -336,7 +337,12 @@ class Plan:
                 initial_epoch=run.epoch,
                 epochs=run.epoch - done + stage.epochs,
                 shuffle=False,  # The order is that of the dataset.
-                callbacks=[*self.callbacks, *run.tensorboard(), EpochRecorder(run, stage.name)],
+                callbacks=[
+                    *own,
+                    *self.callbacks,
+                    *run.tensorboard(),
+                    EpochRecorder(run, stage.name),
+                ],
                 verbose=self.verbose,
             )
 

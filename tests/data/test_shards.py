@@ -133,6 +133,31 @@ def test_epochs_have_other_orders_and_resume(shards):
     assert seeded_epochs(train).description["shuffle_buffer"] == 6
 
 
+def test_parts_of_batches_come_from_shards_of_their_own(shards):
+    train = petseg.load_shards(shards, **BATCHING, augment=False).train
+    parts = [list(batches_from_epoch(train, 0, part, 2).take(12)) for part in range(2)]
+    assert {len(images) for part in parts for images, _ in part} == {2}
+    first, second = map(numbers, parts)
+    assert sorted(first[:12]) == sorted(first[12:])  # shards of 5, 5 and 2 images
+    assert first[:12] != first[12:]
+    assert len(set(second)) == 10
+    assert {*first, *second} == set(range(22))
+    with pytest.raises(ValueError, match=r"6 processes needs at least 6 .* Received: 5\."):
+        batches_from_epoch(train, 0, 0, 6)
+
+
+def test_parts_of_batches_are_augmented_differently(tmp_path):
+    for split in ("train", "val", "test"):
+        for number in range(2):
+            write_tar(tmp_path / f"{split}-{number}.tar", {"a.png": IMAGE, "a.mask.png": MASK})
+    train = load(tmp_path, batch_size=2, augment="light").train
+    first, second = (
+        next(batches_from_epoch(train, 0, part, 2).as_numpy_iterator()) for part in range(2)
+    )
+    assert first[0].shape == second[0].shape == (1, 8, 9, 3)
+    assert not np.array_equal(first[0], second[0])
+
+
 def test_without_a_cache_images_do_not_stay_in_memory(tmp_path):
     """In memory, 1,000 images and masks of 128 x 128 pixels take 62 MiB."""
     memory_of_data.write(tmp_path, 1000, different=10)

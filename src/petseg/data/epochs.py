@@ -67,16 +67,26 @@ class SeededEpochs:
             **({} if buffer is None else {"shuffle_buffer": buffer}),
         }
 
-    def starting_at(self, epoch: int) -> tf.data.Dataset:
+    def starting_at(self, epoch: int, part: int = 0, parts: int = 1) -> tf.data.Dataset:
         """Makes an endless dataset of batches that begins with an epoch.
 
         Args:
             epoch: Number of the first epoch, from 0.
+            part: Number of the part of each batch that is wanted, from 0.
+            parts: Number of parts. More than one needs `records.part`, and a batch size that is
+                divisible by it. The examples of a part are in files of its own. As parts differ in
+                size, a part may have some examples twice in an epoch, and others not at all.
 
         Returns:
             The batches of that epoch, then those of the next one, and so on.
+
+        Raises:
+            ValueError: If there are fewer files than parts.
         """
-        return self._finish(self._batches(tf.data.Dataset.counter(epoch)))
+        epochs = tf.data.Dataset.counter(epoch)
+        if parts == 1 or self.records.part is None:
+            return self._finish(self._batches(epochs, self.records))
+        return self._finish(self._batches(epochs, self.records.part(part, parts), part, parts))
 
     def dataset(self) -> tf.data.Dataset:
         """Makes a dataset of one epoch: another epoch for each iterator over it.
@@ -85,27 +95,32 @@ class SeededEpochs:
             The dataset. `batches_from_epoch` finds the epochs that it was made from.
         """
         draws = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True)
-        batches = self._batches(draws.take(1))
+        batches = self._batches(draws.take(1), self.records)
         batches = batches.apply(tf.data.experimental.assert_cardinality(self.num_batches))
         dataset = self._finish(batches)
         dataset.seeded_epochs = self
         return dataset
 
-    def _batches(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+    def _batches(
+        self, epochs: tf.data.Dataset, records: Records, part: int = 0, parts: int = 1
+    ) -> tf.data.Dataset:
         seed = 1 + self.seed % LARGEST_SEED
 
         def numbered_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             # Inside this function `set_seed` concerns the function's own graph. The order depends
             # on no global seed.
             tf.random.set_seed(seed)
-            order = self.records.shuffled(epoch)
+            order = records.shuffled(epoch)
+            if parts > 1:
+                order = order.repeat()  # All parts have as many batches, of the same size.
             first = epoch * self.num_batches
             numbers = tf.data.Dataset.range(first, first + self.num_batches)
-            return tf.data.Dataset.zip(order.batch(self.batch_size), numbers)
+            return tf.data.Dataset.zip(order.batch(self.batch_size // parts), numbers)
 
         def prepare(
             batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
+            number = number * parts + part
             return self._prepare(*batch, tf.stack([tf.constant(seed, tf.int64), number]))
 
         batches = epochs.flat_map(numbered_batches)
@@ -125,16 +140,20 @@ def seeded_epochs(train: tf.data.Dataset) -> SeededEpochs | None:
     return getattr(train, "seeded_epochs", None)
 
 
-def batches_from_epoch(train: tf.data.Dataset, epoch: int) -> tf.data.Dataset:
+def batches_from_epoch(
+    train: tf.data.Dataset, epoch: int, part: int = 0, parts: int = 1
+) -> tf.data.Dataset:
     """Makes an endless dataset of batches that begins with an epoch.
 
     Args:
         train: A dataset of the batches of one epoch.
         epoch: Number of the first epoch, from 0.
+        part: As for `SeededEpochs.starting_at`.
+        parts: As for `SeededEpochs.starting_at`.
 
     Returns:
         The batches of that epoch and all that follow. With a dataset that is not petseg's, these
         are `train` again and again, in whatever order it gives.
     """
     epochs = seeded_epochs(train)
-    return train.repeat() if epochs is None else epochs.starting_at(epoch)
+    return train.repeat() if epochs is None else epochs.starting_at(epoch, part, parts)

@@ -10,9 +10,9 @@ from petseg.data.folder_layout import Layout, find_layout
 from petseg.data.folder_names import IMAGES, MASKS
 from petseg.data.label_scheme import UNLABELLED, LabelScheme
 from petseg.data.label_tables import Labels
-from petseg.data.masks import mask_faults, read_labels
+from petseg.data.masks import class_indices, read_labels
 from petseg.data.pairing import Pairs
-from petseg.data.records import Records, file_identity
+from petseg.data.records import Records, file_identity, read_example
 from petseg_runtime.image_io import read_image
 
 
@@ -124,16 +124,14 @@ def checked_pairs(root: str | os.PathLike[str], layout: Layout) -> dict[str, Pai
 
 def _records(pairs: Pairs, scheme: LabelScheme, channels: int) -> Records:
     def read(image_path: tf.Tensor, mask_path: tf.Tensor) -> dict[str, tf.Tensor]:
-        image, mask = tf.numpy_function(
-            lambda image, mask: _read_pair(os.fsdecode(image), os.fsdecode(mask), scheme, channels),
-            [image_path, mask_path],
-            (tf.uint8, tf.uint8),
-        )
-        return {
-            "image": tf.ensure_shape(image, (None, None, channels)),
-            "mask": tf.ensure_shape(mask, (None, None, 1)),
-            "file_name": tf.strings.split(image_path, os.sep)[-1],
-        }
+        name = tf.strings.split(image_path, os.sep)[-1]
+        return read_example(read_pair, (image_path, mask_path), name, channels)
+
+    def read_pair(*paths: bytes) -> tuple[np.ndarray, np.ndarray]:
+        image_path, mask_path = map(os.fsdecode, paths)
+        image = read_image(image_path, channels)
+        labels = read_labels(mask_path, colours=scheme.is_colour)
+        return image, class_indices(labels, image, scheme, mask_path, (mask_path, image_path))
 
     image_paths, mask_paths = (
         [os.fsencode(path) for path in paths] for paths in zip(*pairs, strict=True)
@@ -144,15 +142,3 @@ def _records(pairs: Pairs, scheme: LabelScheme, channels: int) -> Records:
         read,
         lambda: [channels, scheme.identity, [file_identity(p) for pair in pairs for p in pair]],
     )
-
-
-def _read_pair(
-    image_path: str, mask_path: str, scheme: LabelScheme, channels: int
-) -> tuple[np.ndarray, np.ndarray]:
-    image = read_image(image_path, channels)
-    labels = read_labels(mask_path, colours=scheme.is_colour)
-    encoded = scheme.encode(labels)
-    faults = mask_faults(labels, image, scheme, encoded=encoded, files=(mask_path, image_path))
-    for fault in faults.values():
-        raise ValueError(f"{mask_path} {fault} `petseg.data.verify_folder` lists every bad file.")
-    return image, encoded.astype(np.uint8)

@@ -159,6 +159,35 @@ def mask_faults(
     return faults
 
 
+def class_indices(
+    labels: np.ndarray,
+    image: np.ndarray,
+    scheme: LabelScheme,
+    name: str,
+    files: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+) -> np.ndarray:
+    """Returns the class of each pixel of a mask that is right.
+
+    Args:
+        labels: As for `mask_faults`.
+        image: As for `mask_faults`.
+        scheme: As for `mask_faults`.
+        name: The name of the mask, for the error.
+        files: As for `mask_faults`.
+
+    Returns:
+        uint8 `(H, W, 1)`.
+
+    Raises:
+        ValueError: If `mask_faults` finds a fault.
+    """
+    encoded = scheme.encode(labels)
+    for fault in mask_faults(labels, image, scheme, encoded=encoded, files=files).values():
+        more = "" if files is None else " `petseg.data.verify_folder` lists every bad file."
+        raise ValueError(f"{name} {fault}{more}")
+    return encoded.astype(np.uint8)
+
+
 def _expected(scheme: LabelScheme) -> str:
     if scheme.first_label is None:
         return f"those in {scheme.table}"

@@ -1,10 +1,11 @@
 """`Records`: examples before they are read, so that they can be shuffled without their pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -21,6 +22,8 @@ class Records:
         order: Function of a seed that returns the entries in a random order, or None to shuffle
             all entries at once.
         shuffle_buffer: Number of entries that `order` shuffles at once, or None for all.
+        part: Function of a number and a count that returns the records of one of so many parts,
+            which are in files of its own. None where there are no such parts.
         count: Number of examples.
     """
 
@@ -29,6 +32,7 @@ class Records:
     identity: Callable[[], Any] | None = None
     order: Callable[[tf.Tensor], tf.data.Dataset] | None = None
     shuffle_buffer: int | None = None
+    part: "Callable[[int, int], Records] | None" = None
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,11 +53,12 @@ class Records:
         Returns:
             The records of the results.
         """
-        read, before = self.read, self.identity
+        read, before, part = self.read, self.identity, self.part
         return replace(
             self,
             read=function if read is None else lambda *entry: _call(function, read(*entry)),
             identity=None if before is None else lambda: [before(), identity],
+            part=None if part is None else lambda *which: part(*which).map(function, identity),
         )
 
     def examples(self) -> tf.data.Dataset:
@@ -79,6 +84,31 @@ class Records:
         if self.read is None:
             return entries
         return entries.map(self.read, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def read_example(
+    read: Callable[..., tuple[np.ndarray, np.ndarray]],
+    entry: Sequence[tf.Tensor],
+    name: tf.Tensor,
+    channels: int = 3,
+) -> dict[str, tf.Tensor]:
+    """Reads an example with a function of NumPy.
+
+    Args:
+        read: Function of the values of `entry` that returns image and mask, both uint8.
+        entry: What the example is read from.
+        name: Its file name.
+        channels: Number of channels of the image.
+
+    Returns:
+        A dict of `image` `(H, W, channels)`, `mask` `(H, W, 1)` and `file_name`.
+    """
+    image, mask = tf.numpy_function(read, entry, (tf.uint8, tf.uint8))
+    return {
+        "image": tf.ensure_shape(image, (None, None, channels)),
+        "mask": tf.ensure_shape(mask, (None, None, 1)),
+        "file_name": name,
+    }
 
 
 def file_identity(path: Path) -> list[str | int]:

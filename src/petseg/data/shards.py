@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.data.label_scheme import LabelScheme
-from petseg.data.masks import decode_labels, mask_faults
-from petseg.data.records import Records, file_identity
+from petseg.data.masks import class_indices, decode_labels
+from petseg.data.records import Records, file_identity, read_example
 from petseg.data.shard_files import Shard, StoredExample, find_shards, read_shard
 from petseg_runtime.image_io import decode_image
 
@@ -65,16 +65,23 @@ def _records(
         return stored.shuffle(shuffle_buffer, seed=seed)
 
     def read(*stored: tf.Tensor) -> dict[str, tf.Tensor]:
-        image, mask = tf.numpy_function(
-            lambda *parts: _decode(*parts, scheme=scheme, channels=channels),
-            stored,
-            (tf.uint8, tf.uint8),
-        )
-        return {
-            "image": tf.ensure_shape(image, (None, None, channels)),
-            "mask": tf.ensure_shape(mask, (None, None, 1)),
-            "file_name": tf.strings.split(stored[0], ": ")[-1],
-        }
+        return read_example(decode, stored, tf.strings.split(stored[0], ": ")[-1], channels)
+
+    def decode(
+        image_name: bytes, image: bytes, mask_name: bytes, mask: bytes
+    ) -> tuple[np.ndarray, np.ndarray]:
+        pixels = decode_image(io.BytesIO(image), os.fsdecode(image_name), channels)
+        name = os.fsdecode(mask_name)
+        labels = decode_labels(io.BytesIO(mask), name, colours=scheme.is_colour)
+        return pixels, class_indices(labels, pixels, scheme, name)
+
+    def part(number: int, parts: int) -> Records:
+        if len(shards) < parts:
+            raise ValueError(
+                f"Training in {parts} processes needs at least {parts} training shards. Received: "
+                f"{len(shards)}. Write smaller ones, or start fewer processes."
+            )
+        return _records(shards[number::parts], scheme, channels, shuffle_buffer)
 
     count = sum(shard.examples for shard in shards)
     return Records(
@@ -83,6 +90,7 @@ def _records(
         lambda: [channels, scheme.identity, [file_identity(shard.path) for shard in shards]],
         order,
         shuffle_buffer,
+        part,
     )
 
 
@@ -97,21 +105,3 @@ def _read(path: bytes, examples: np.int64) -> Iterator[tuple[list[bytes], ...]]:
     while chunk := list(itertools.islice(stored, CHUNK)):
         columns = zip(*chunk, strict=True)
         yield tuple([os.fsencode(value) for value in column] for column in columns)
-
-
-def _decode(
-    image_name: bytes,
-    image: bytes,
-    mask_name: bytes,
-    mask: bytes,
-    *,
-    scheme: LabelScheme,
-    channels: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    pixels = decode_image(io.BytesIO(image), os.fsdecode(image_name), channels)
-    name = os.fsdecode(mask_name)
-    labels = decode_labels(io.BytesIO(mask), name, colours=scheme.is_colour)
-    encoded = scheme.encode(labels)
-    for fault in mask_faults(labels, pixels, scheme, encoded=encoded).values():
-        raise ValueError(f"{name} {fault}")
-    return pixels, encoded.astype(np.uint8)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFilter
 
 from petseg.data.drawing import FURS, INK, mottle, shade, sketch_pet
-from petseg.data.records import Records
+from petseg.data.records import Records, read_example
 from petseg_runtime import validation
 
 PET, BACKGROUND, BORDER = range(3)
@@ -61,14 +61,8 @@ def synthetic_records(num_examples: int, seed: int) -> dict[str, Records]:
 
 def _drawn(start: int, stop: int, seed: int) -> Records:
     def draw(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        image, mask = tf.numpy_function(
-            lambda index: draw_pet((seed, int(index))), [index], (tf.uint8, tf.uint8)
-        )
-        return {
-            "image": tf.ensure_shape(image, (None, None, 3)),
-            "mask": tf.ensure_shape(mask, (None, None, 1)),
-            "file_name": tf.strings.format("pet_{}.jpg", index),
-        }
+        name = tf.strings.format("pet_{}.jpg", index)
+        return read_example(lambda index: draw_pet((seed, int(index))), [index], name)
 
     numbers = tf.data.Dataset.range(start, stop)
     return Records(numbers, draw, lambda: ["synthetic", start, stop, seed])
