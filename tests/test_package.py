@@ -35,7 +35,7 @@ petseg.comparison: petseg.scores
 petseg.compilation:
 petseg.complexity: petseg_runtime
 petseg.data: petseg_runtime
-petseg.devices: petseg.processes petseg.replicas petseg_runtime
+petseg.devices: petseg.data petseg.processes petseg.replicas petseg_runtime
 petseg.dilation:
 petseg.efficientnet_lite: petseg_runtime
 petseg.environment:
