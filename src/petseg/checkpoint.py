@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -115,12 +116,14 @@ class Run:
             raise
 
     def close(self) -> None:
-        """Releases the lock, and removes a folder in which nothing was written."""
+        """Releases the lock, and removes a new folder if no epoch was finished."""
         if self.files is None or self._lock is None:
             return
         self._lock.release()
-        if self._new_folder and not any(self.files.folder.iterdir()):
-            self.files.folder.rmdir()
+        if self._new_folder and not self.files.state.exists():
+            shutil.rmtree(self.files.tensorboard, ignore_errors=True)
+            if not any(self.files.folder.iterdir()):
+                self.files.folder.rmdir()
 
     def __enter__(self) -> Self:
         return self

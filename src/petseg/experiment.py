@@ -71,7 +71,7 @@ NO_AUGMENTATION = "none"
 AUGMENT = (NO_AUGMENTATION, *AUGMENTATIONS)
 # Settings that records leave out where they have these values: earlier records lack them.
 LEFT_OUT = {**FOLDER_SETTINGS, "thaw": "all", "patience": None, "oversample": False}
-SECTION = "experiment"  # of the settings in run.json
+SECTION, LABELS = "experiment", "labels"  # of the settings in run.json
 NUM_MASKS = 8  # columns of masks.png
 SMALLEST_SIZE = 32  # pixels: one position at the coarsest stride
 
@@ -373,6 +373,7 @@ def run(
         processes.join()
     with Run.open(folder) as state:
         state.use_settings(SECTION, settings.to_dict())
+        state.use_settings(LABELS, source.meanings())
         with nullcontext(1) if devices is None else data_parallel(devices) as count:
             keras.utils.set_random_seed(settings.seed)
             splits = source.splits(
@@ -424,6 +425,8 @@ def find_result(settings: Settings, folder: str | os.PathLike[str]) -> Result | 
             Run.tidy(folder)
     state = RunState.read(files.state)
     state.check_settings(SECTION, settings.to_dict(), files.folder)
+    with suppress(FileNotFoundError):  # The data may be gone by now.
+        state.check_settings(LABELS, settings.source().meanings(), files.folder)
     written = files.result.exists() and files.model.exists()
     return Result.load(folder) if state.status == COMPLETE and written else None
 

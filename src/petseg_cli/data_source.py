@@ -83,13 +83,13 @@ def options_of_run(model: Path | None, given: Mapping[str, Any]) -> dict[str, An
 
     Raises:
         FileNotFoundError: If the run's data is a folder that is not there.
-        ValueError: If the record of the run is damaged.
+        ValueError: If the record of the run is damaged, or a table of labels has changed since.
     """
     if model is None or not model.is_dir():
         return {}
     with quiet_import():
         from petseg.data.source import FOLDER_SETTINGS
-        from petseg.experiment import Result, RunFiles
+        from petseg.experiment import Result, RunFiles, find_result
     if not RunFiles(model).result.is_file():
         return {}
     settings = Result.load(model).settings
@@ -105,6 +105,8 @@ def options_of_run(model: Path | None, given: Mapping[str, Any]) -> dict[str, An
             f"{printable(model)} was trained on the folder {printable(data)}, which is not there. "
             "Pass the folder as --data."
         )
+    if not given.keys() & {"data", "classes", "labels", "ignore_class"}:
+        find_result(settings, model)  # Refuses a table of labels that has changed.
     names = ("data", "classes", "binary", *FOLDER_SETTINGS)
     return {name: getattr(settings, name) for name in names if name not in given}
 

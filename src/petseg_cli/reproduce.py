@@ -1,5 +1,6 @@
 """`petseg reproduce`: trains a run again and compares the scores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,10 @@ from petseg_cli.train import train_with
 def reproduce(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.")],
     out: Annotated[Path, typer.Option(metavar="NEW_DIR", help="Folder for the new run.")],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Where the folder of the data is now, if it was moved."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Train a run again with the same settings, and compare the scores.
@@ -27,7 +32,7 @@ def reproduce(
         from petseg.comparison import score_table
         from petseg.experiment import Result
     recorded = Result.load(run)
-    settings = recorded.settings
+    settings = recorded.settings if data is None else replace(recorded.settings, data=data)
     result, message = train_with(settings, settings.source(data_dir), out)
     splits = {"validation": recorded.validation, "test": recorded.test}
     again = {"validation, again": result.validation, "test, again": result.test}

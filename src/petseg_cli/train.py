@@ -141,10 +141,7 @@ def train(
         Augment, typer.Option(help="How training images are changed at random.")
     ] = Augment.LIGHT,
     oversample: Annotated[
-        bool,
-        typer.Option(
-            "--oversample", help="Show training images with rare classes several times an epoch."
-        ),
+        bool, typer.Option(help="Show training images with rare classes several times an epoch.")
     ] = False,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of weights, image order and augmentation.")

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from petseg import experiment, model_info
 from petseg.data import write_shards
-from petseg.experiment import Result, Settings
+from petseg.experiment import Result, Settings, find_result
 from petseg.training import THAW_STAGES
 from petseg_cli import main
 from petseg_cli.options import Augment, parse_cache, parse_ignore_class, parse_size
@@ -195,6 +195,30 @@ def test_a_run_is_reproduced(cli, run_dir, tmp_path):
     assert "is not complete" in err
 
 
+def test_a_changed_table_of_labels_is_noticed_and_moved_data_found(cli, own_folder, tmp_path):
+    table = own_folder / "classes.csv"
+    table.write_text("name,label\npet,0\nbackground,1\nborder,2\n")
+    options = "--frozen-epochs 0 --epochs 1 --weights none".split()
+    train = [*TRAIN, *options, "--data", own_folder, "--out", tmp_path / "run"]
+    assert cli(*train)[0] == 0
+    right = table.read_text()
+    table.write_text(right.replace("pet,0", "pet,1").replace("background,1", "background,0"))
+    for command in (train, ["evaluate", tmp_path / "run"]):
+        code, _, err = cli(*command)
+        assert code == 1
+        assert "label 0 was 'pet', is 'background'" in err
+    table.write_text(right)
+    own_folder.rename(tmp_path / "moved")
+    assert find_result(Result.load(tmp_path / "run").settings, tmp_path / "run") is not None
+    again = ["reproduce", tmp_path / "run", "--out", tmp_path / "again"]
+    code, _, err = cli(*again)
+    assert code == 1
+    assert "is not a folder" in err
+    code, out, _ = cli(*again, "--data", tmp_path / "moved")
+    assert code == 0
+    assert "Largest difference of mean IoU: 0.0000" in out
+
+
 def test_patience_ends_a_stage_and_thaw_names_its_first_layers(cli, tmp_path):
     """With a learning rate of nearly zero, no epoch is better than the first."""
     options = "--epochs 6 --patience 2 --thaw stage4 --learning-rate 1e-9 1e-9".split()
@@ -215,8 +239,13 @@ def test_train_refuses_the_folder_of_another_run(cli, run_dir):
     assert err.count("\n") == 1
 
 
-def test_a_run_that_never_began_leaves_nothing(cli, tmp_path, own_folder):
-    (own_folder / "train" / "masks" / "0.png").unlink()
+@pytest.mark.parametrize("damage", [b"", b"no image"])
+def test_a_run_that_never_began_leaves_nothing(cli, tmp_path, own_folder, damage):
+    """A mask is missing, or is found to be damaged in the first epoch."""
+    mask = own_folder / "train" / "masks" / "0.png"
+    mask.unlink()
+    if damage:
+        mask.write_bytes(damage)
     options = ("--data", own_folder, "--classes", "pet,background,border")
     code, _, err = cli(*TRAIN, *options, "--out", tmp_path / "run")
     assert code == 1

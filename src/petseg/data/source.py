@@ -153,6 +153,28 @@ class DataSource:
         """Whether the data is a folder of shards."""
         return self.name not in NAMES and "train" in shard_paths(Path(self.name).expanduser())
 
+    def meanings(self) -> dict[str, str | None]:
+        """Tells what each label or colour means, where a table says so.
+
+        Returns:
+            For each label, such as "label 3", the name of its class, or None for no class. Empty
+            without a table.
+
+        Raises:
+            FileNotFoundError: If the folder or the table is missing.
+            ValueError: If a field does not fit the folder.
+        """
+        if self.name in NAMES:
+            return {}
+        scheme = self._scheme()
+        if scheme.first_label is not None:
+            return {}
+        names = dict(enumerate(scheme.class_names))
+        return {
+            f"label {scheme.name(label)}": names.get(index)
+            for label, index in scheme.stored.items()
+        }
+
     def notes(self) -> tuple[str, ...]:
         """Describes how a folder is read, where its layout is not images and masks.
 
