@@ -16,7 +16,13 @@ from keras import applications, layers, ops
 
 from petseg.dilation import dilate
 from petseg.efficientnet_lite import efficientnet_lite
-from petseg.feature_taps import STRIDES, coarsest_stride, find_features, named_features
+from petseg.feature_taps import (
+    STRIDES,
+    coarsest_stride,
+    find_features,
+    image_network,
+    named_features,
+)
 from petseg.normalization import BN_MOMENTUM, FusedBatchNormalization
 
 
@@ -102,9 +108,9 @@ class Backbone:
 
     Attributes:
         name: Name in the model's record.
-        build: Keras model, or function that builds one with the arguments `include_top`, `weights`
-            and `input_shape`, as those of `keras.applications` do. A model is copied, with its
-            weights unless `weights=None`.
+        build: Functional Keras model or `keras.Sequential` with one input of images, or function
+            that builds one with the arguments `include_top`, `weights` and `input_shape`, as those
+            of `keras.applications` do. A model is copied, with its weights unless `weights=None`.
         preprocess: Maps images in [0, 255] to the input of the network, by layers or operations of
             Keras. By default the network takes images in [0, 255].
         taps: Names of the layers whose outputs are the features at strides 2, 4, 8, 16 and 32. By
@@ -390,25 +396,21 @@ def _encoder(backbone: Backbone, weights: str | None, stages: int, channels: int
 def _network(backbone: Backbone, weights: str | None, channels: int) -> keras.Model:
     build = backbone.build
     if isinstance(build, keras.Model):
-        shape = getattr(build, "input_shape", None)  # a subclassed model has none
-        if not isinstance(shape, tuple) or len(shape) != 4:
+        network = image_network(build)
+        expected = network.input_shape[-1]
+        if expected != channels:
             raise ValueError(
-                "`backbone` must be a functional model with one input of images (N, H, W, C). "
-                f"Received: {build.name!r} with inputs {shape}."
-            )
-        if shape[-1] != channels:
-            raise ValueError(
-                f"`image_shape` must have {shape[-1]} channels, as the model given as `backbone` "
+                f"`image_shape` must have {expected} channels, as the model given as `backbone` "
                 f"takes them. Received: {channels} channels."
             )
-        return build
+        return network
     with warnings.catch_warnings():
         # Keras warns that it loads the weights for 224 x 224 because the input has no fixed size,
         # and that images usually have 1 or 3 channels. Both are what we want.
         warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
         warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
         try:
-            return build(
+            network = build(
                 include_top=False,
                 weights=weights,
                 input_shape=(None, None, channels),
@@ -422,6 +424,7 @@ def _network(backbone: Backbone, weights: str | None, channels: int) -> keras.Mo
                 "connection, use `backbone='efficientnetlite0'`, whose weights come with petseg, "
                 "or pass `weights=None` or the path of a weights file."
             ) from error
+    return image_network(network)
 
 
 def _is_known(backbone: Backbone) -> bool:

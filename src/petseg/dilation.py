@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-from keras import layers, tree
+from keras import layers
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -32,7 +32,8 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
     configs: dict[str, dict[str, Any]] = {}
     paddings: dict[str, Padding] = {}
     for layer in encoder.operations[1:]:
-        producers = [tensor._keras_history.operation for tensor in tree.flatten(layer.input)]
+        inputs = layer._inbound_nodes[0].input_tensors  # `input` of a nested model is its own
+        producers = [tensor._keras_history.operation for tensor in inputs]
         stride = max(strides[producer.name] for producer in producers)
         strides[layer.name] = stride * _own_stride(layer)
         if strides[layer.name] <= output_stride:

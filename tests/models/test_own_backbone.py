@@ -211,6 +211,92 @@ def test_a_network_of_one_size_needs_that_size():
         petseg.unet(backbone=fixed)
 
 
+def stages(count=5):
+    return [
+        layers.Conv2D(4, 3, 2, padding="same", name=f"stage{number}") for number in range(count)
+    ]
+
+
+def sequential(count=5):
+    return keras.Sequential([keras.Input((None, None, 3)), *stages(count)], name="own")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, y: keras.Model([x], y, name="own"),
+        lambda x, y: keras.Model([x], [y], name="own"),
+        lambda x, y: keras.Model({"image": x}, y, name="own"),
+        lambda x, y: keras.Model({"image": x}, {"features": y}, name="own"),
+        lambda _x, _y: sequential(),
+    ],
+    ids=["list", "lists", "dict", "dicts", "sequential"],
+)
+def test_the_input_may_be_in_a_list_or_a_dict(form):
+    base = sequential()
+    image_input = keras.Input((None, None, 3), name="image")
+    features = image_input
+    for layer in base.layers:  # Their `output` is still that in `base`.
+        features = layer(features)
+    own = form(image_input, features)
+    model = petseg.unet(backbone=own)
+    assert petseg.model_info(model).backbone == "own"
+    assert model(image()).shape == (1, 64, 64, 3)
+    encoder = model.get_layer("encoder")
+    assert names_of(encoder.outputs) == [f"stage{number}" for number in range(5)]
+    expected = keras.Model(own.inputs[0], own.outputs[0])(image())
+    np.testing.assert_allclose(encoder(image())[-1], expected, rtol=1e-5)
+
+
+def test_a_function_may_build_a_sequential():
+    backbone = Backbone("own", lambda **_: sequential())
+    assert build_encoder(backbone, None)(image())[-1].shape == (1, 2, 2, 4)
+
+
+def test_a_layer_may_be_used_several_times():
+    activation = layers.ReLU(name="activation")
+    images = x = keras.Input((None, None, 3))
+    for layer in stages():
+        x = activation(layer(x))
+    encoder = build_encoder(find_backbone(keras.Model(images, x)), None)
+    assert names_of(encoder.outputs) == ["activation"] * 5
+    assert [features.shape[1] for features in encoder(image())] == [32, 16, 8, 4, 2]
+
+
+@pytest.mark.parametrize("output_stride", [32, 16, 8])
+def test_layers_may_be_models(output_stride):
+    images = keras.Input((None, None, 3))
+    block_input = keras.Input((None, None, 3))
+    block = keras.Model(block_input, layers.Conv2D(3, 1)(block_input), name="block")
+    x = block(images)
+    for layer in stages():
+        x = layer(x)
+    own = keras.Model(images, x)
+    ours = encode(images, find_backbone(own), "imagenet", output_stride)
+    found = keras.Model(images, ours[2])(image())
+    expected = keras.Model(images, own.get_layer("stage2").output)(image())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("taps", [None, [f"stage{number}" for number in range(5)]])
+def test_features_inside_an_inner_model_are_not_found(taps):
+    images = keras.Input((None, None, 3))
+    inner = sequential()
+    inner = keras.Model(inner.inputs[0], inner.outputs[0], name="inner")
+    wrapped = keras.Model(images, inner(layers.Rescaling(1 / 255)(images)), name="wrapped")
+    with pytest.raises(ValueError, match=r"'wrapped'.* pass that .*model.get_layer\('inner'\)"):
+        petseg.unet(backbone=Backbone("wrapped", wrapped, taps=taps))
+    assert petseg.unet(backbone=wrapped.get_layer("inner"))(image()).shape == (1, 64, 64, 3)
+
+
+def with_two_inputs():
+    images, depth = keras.Input((None, None, 3)), keras.Input((None, None, 1))
+    x = layers.Concatenate()([images, depth])
+    for layer in stages():
+        x = layer(x)
+    return keras.Model([images, depth], x, name="rgbd")
+
+
 class Subclassed(keras.Model):
     def call(self, x):
         return x
@@ -220,7 +306,12 @@ class Subclassed(keras.Model):
     ("backbone", "message"),
     [
         (lambda **_: network(), "a Keras model, or a `petseg.Backbone`. Received: <function"),
-        (Subclassed(), "functional model with one input"),
+        (Subclassed(), "functional model with one input.* with no input"),
+        (keras.Sequential(stages()), "no input. Begin it with `keras.Input"),
+        (with_two_inputs(), r"one input .*'rgbd' with inputs .*None, 3\), .*None, 1\)"),
+        (keras.Sequential([keras.Input((3,)), layers.Dense(2)]), r"with inputs \(None, 3\)"),
+        (Backbone("own", lambda **_: "network"), "functional model .*'network' with no input"),
+        (sequential(4), "'own', which has none at 32"),
         (network((2, 2, 2, 2)), "'own_network', which has none at 32"),
         (network((2, 2, 4, 2)), "'own_network', which has none at 8"),
         (network(channels=1), "`image_shape` must have 1 channels"),
