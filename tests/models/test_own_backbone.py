@@ -289,6 +289,28 @@ def test_features_inside_an_inner_model_are_not_found(taps):
     assert petseg.unet(backbone=wrapped.get_layer("inner"))(image()).shape == (1, 64, 64, 3)
 
 
+def test_a_backbone_of_keras_hub(tmp_path):
+    models = pytest.importorskip("keras_hub").models
+    own = models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 64, 64, 64],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+    )
+    # As the page says of the constants of an image converter.
+    backbone = Backbone("resnet", own, layers.Rescaling((0.1, 0.2, 0.3), (1, 2, 3)))
+    model = petseg.unet(backbone=backbone)
+    found = model.get_layer("encoder")(image())
+    assert [features.shape[1] for features in found] == [32, 16, 8, 4, 2]
+    np.testing.assert_allclose(found[-1], own(image()), rtol=1e-4, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(loaded(image()), model(image()), atol=1e-5)
+    assert "keras_hub" not in loaded.to_json()
+
+
 def with_two_inputs():
     images, depth = keras.Input((None, None, 3)), keras.Input((None, None, 1))
     x = layers.Concatenate()([images, depth])
