@@ -12,10 +12,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from tiny import Stop
 
 import petseg
+from petseg import processes
 
 EPOCHS = {"frozen_epochs": 0, "epochs": 3, "learning_rate": 0.002, "train_batch_norm": True}
 IGNORED = 255
@@ -82,6 +84,9 @@ def train_on_shards(folder):
 
     sys.addaudithook(note)
     shards = petseg.load_shards(folder, image_size=(64, 64), batch_size=2, augment=False)
+    others = EPOCHS | {"epochs": 1 + processes.place()[0]}
+    with pytest.raises(ValueError, match="same settings of the training"):
+        petseg.finetune(model(), shards.train, shards.val, **others)
     history = petseg.finetune(model(), shards.train, shards.val, **EPOCHS, verbose=0).history
     del history["seconds"]
     return {"opened": sorted(opened), "history": history}

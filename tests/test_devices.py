@@ -10,9 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import petseg
-from petseg.data import write_shards
+from petseg.data import draw_pet, write_shards
 from petseg.processes import Launch, find_launch
 
 SCRIPT = Path(__file__).with_name("parallel_training.py")
@@ -110,6 +111,27 @@ def test_two_processes_of_jax_read_shards_of_their_own(own_folder, tmp_path):
     assert losses[-1] < losses[0]
 
 
+def test_the_command_trains_a_folder_on_two_devices(tmp_path):
+    """The files of a folder without splits are divided by a hash, which TensorFlow computes."""
+    for kind in ("images", "masks"):
+        (tmp_path / "own" / kind).mkdir(parents=True)
+    for number in range(24):
+        image, mask = draw_pet(number)
+        Image.fromarray(image).save(tmp_path / "own" / "images" / f"{number}.png")
+        Image.fromarray(mask[..., 0]).save(tmp_path / "own" / "masks" / f"{number}.png")
+    options = (
+        "train lraspp --backbone mobilenetv3small --weights none --image-size 32 --batch-size 8 "
+        "--frozen-epochs 0 --epochs 1 --augment none --classes pet,background,border --devices 2"
+    )
+    words = [*options.split(), "--data", tmp_path / "own", "--out", tmp_path / "run"]
+    program = "import sys; from petseg_cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("environment", "launch"),
     [
@@ -132,6 +154,7 @@ def test_variables_of_launchers(environment, launch):
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
+        ({"WORLD_SIZE": "0", "RANK": "0"}, "WORLD_SIZE must be a number, 1 or more"),
         ({"WORLD_SIZE": "2"}, "RANK must be set"),
         ({"WORLD_SIZE": "two", "RANK": "0"}, "WORLD_SIZE must be a number"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR must be set"),

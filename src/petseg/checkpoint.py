@@ -139,9 +139,15 @@ class Run:
             settings: Everything that decides the result, ready for JSON.
 
         Raises:
-            ValueError: If the folder holds a run with other settings. Names what changed.
+            ValueError: If the folder holds a run with other settings. Names what changed. Or if
+                another process has other settings.
         """
         settings = json.loads(json.dumps(settings))  # Tuples become lists, as in the file.
+        if not processes.all_equal(settings):
+            raise ValueError(
+                f"All processes must have the same settings of the {section}. Start each with the "
+                "same command and the same data."
+            )
         if self.files is not None:
             self.state.check_settings(section, settings, self.files.folder)
         self.state.settings[section] = settings

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from petseg.data.epochs import SeededEpochs
-from petseg.processes import join, place
+from petseg.processes import all_equal, join, place
 from petseg.replicas import synchronized_batch_norm
 from petseg_runtime import validation
 
@@ -17,11 +17,11 @@ from petseg_runtime import validation
 def data_parallel(devices: int) -> Iterator[int]:
     """A context in which models are built and trained on several devices.
 
-    Build the model and call `petseg.finetune` inside of it. Every device computes a part of each
-    batch, and the batch size stays that of the whole batch. The result is the same as on one
-    device, but for the rounding of sums and, on TensorFlow, the pixels that dropout drops. It needs
-    a loss of petseg: those of Keras take the mean of the means of the devices, which differs where
-    the parts differ in size or pixels are ignored.
+    Load the data, build the model and call `petseg.finetune` inside of it. Every device computes a
+    part of each batch, and the batch size stays that of the whole batch. The result is the same as
+    on one device, but for the rounding of sums and, on TensorFlow, the pixels that dropout drops.
+    It needs a loss of petseg: those of Keras take the mean of the means of the devices, which
+    differs where the parts differ in size or pixels are ignored.
 
     On TensorFlow this is `tf.distribute.MirroredStrategy`, for the devices of one machine. On JAX
     it is `keras.distribution.DataParallel`, which also works in several processes, on one machine
@@ -43,8 +43,28 @@ def data_parallel(devices: int) -> Iterator[int]:
 
     Example:
         >>> with petseg.data_parallel(2):
+        ...     pets = petseg.load_pets()
         ...     model = petseg.unet(class_names=pets.class_names)
         ...     petseg.finetune(model, pets.train, pets.val, run_dir="runs/unet")
+    """
+    chosen = find_devices(devices)
+    with _scope(chosen):
+        yield len(chosen)
+
+
+def find_devices(devices: int) -> list[str]:
+    """Connects the processes of a launcher, and finds their devices. Divides the processor.
+
+    TensorFlow and JAX can do this only before they have computed anything.
+
+    Args:
+        devices: Number of devices of this process.
+
+    Returns:
+        The names of the devices of all processes.
+
+    Raises:
+        ValueError: As for `data_parallel`.
     """
     devices = validation.integer("devices", devices, 1)
     backend = keras.backend.backend()
@@ -54,9 +74,12 @@ def data_parallel(devices: int) -> Iterator[int]:
             f"{backend}. Set the environment variable KERAS_BACKEND=jax."
         )
     join()
-    chosen = _tensorflow_devices(devices) if backend == "tensorflow" else _jax_devices(devices)
-    with _scope(backend, chosen):
-        yield len(chosen)
+    if not all_equal(devices):
+        raise ValueError(
+            f"`devices` must be the same number in all processes. Received: {devices}, and another "
+            "one elsewhere."
+        )
+    return _tensorflow_devices(devices) if backend == "tensorflow" else _jax_devices(devices)
 
 
 class SplitBatches(keras.distribution.DataParallel):
@@ -182,10 +205,10 @@ def _first_layer(model: keras.Model) -> str:
     return _first_layer(first) if isinstance(first, keras.Model) else str(first.name)
 
 
-def _scope(backend: str, devices: list[str]) -> Any:
+def _scope(devices: list[str]) -> Any:
     if len(devices) == 1:
         return nullcontext()
-    if backend == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         return tf.distribute.MirroredStrategy(devices).scope()
     return SplitBatches(devices).scope()
 
@@ -220,7 +243,7 @@ def _check_count(devices: int, found: int, kind: str) -> None:
     if devices > found and kind == "CPU":
         raise ValueError(
             f"`devices` must be at most {found} after {keras.backend.backend()} has started on the "
-            f"processor. Received: {devices}. Call `data_parallel` before anything is computed."
+            f"processor. Received: {devices}. Call `data_parallel` before the data is loaded."
         )
     if devices > found:
         raise ValueError(

@@ -4,6 +4,8 @@ Several processes need the JAX backend: the strategies of TensorFlow for several
 work with Keras 3. Without `join`, or on another backend, there is one process.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +49,7 @@ def find_launch(environment: Mapping[str, str]) -> Launch:
         ValueError: If some of the variables are missing or wrong.
     """
     if "WORLD_SIZE" in environment:
-        count, rank = (_number(environment, name) for name in ("WORLD_SIZE", "RANK"))
+        count, rank = _number(environment, "WORLD_SIZE", 1), _number(environment, "RANK")
         if count == 1:
             return Launch(1)
         address = f"{_text(environment, 'MASTER_ADDR')}:{_number(environment, 'MASTER_PORT')}"
@@ -150,6 +152,45 @@ def all_agree(good: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
+def all_equal(value: Any) -> bool:
+    """Compares a value with that of the other processes.
+
+    Args:
+        value: The value of this process, ready for JSON.
+
+    Returns:
+        Whether all processes have the same one.
+    """
+    if not _joined():
+        return True
+    from jax.experimental import multihost_utils
+
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+    found = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+    return bool(np.all(found == found[0]))
+
+
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Explains the error of JAX after another process has ended.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConnectionError: In place of that error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "JaxRuntimeError" or place()[1] == 1:
+            raise
+        raise ConnectionError(
+            f"Another process has ended, or cannot be reached: {str(error).splitlines()[0]} Start "
+            "all processes again: the run continues after its last finished epoch."
+        ) from error
+
+
 def _joined() -> bool:
     return keras.backend.backend() == "jax" and bool(_jax().distributed.is_initialized())
 
@@ -180,10 +221,11 @@ def _text(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _number(environment: Mapping[str, str], name: str) -> int:
+def _number(environment: Mapping[str, str], name: str, minimum: int = 0) -> int:
     value = _text(environment, name)
-    if not value.isdecimal():
+    if not value.isdecimal() or int(value) < minimum:
         raise ValueError(
-            f"The environment variable {name} must be a number, 0 or more. Received: {value}."
+            f"The environment variable {name} must be a number, {minimum} or more. Received: "
+            f"{value}."
         )
     return int(value)

@@ -17,6 +17,7 @@ from petseg.devices import parts_of_batches, training_scope
 from petseg.epoch_recorder import EpochRecorder
 from petseg.losses import CrossEntropyDice, OneHotLoss
 from petseg.model_records import model_info, update_info
+from petseg.processes import naming_lost_processes
 from petseg.run_state import FROZEN, THAWED
 from petseg.training_arguments import (
     check_batches,
@@ -283,7 +284,7 @@ class Plan:
             ValueError: If the run has other settings, or the loss is no longer finite.
         """
         run.use_settings("training", self.settings())
-        with training_scope(self.model):
+        with training_scope(self.model), naming_lost_processes():
             return self._execute(run)
 
     def _execute(self, run: Run) -> keras.callbacks.History:

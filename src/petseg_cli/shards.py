@@ -42,6 +42,11 @@ def shards(
         from petseg.data import write_shards
         from petseg.data.shard_files import INDEX
 
+    if not root.expanduser().is_dir():
+        raise typer.BadParameter(
+            f"It must be a folder of images and masks. Received: {printable(root)}.",
+            param_hint="ROOT",
+        )
     how = {
         "images": images,
         "masks": masks,
@@ -49,7 +54,7 @@ def shards(
         "labels": labels,
         "channels": channels,
     }
-    announce_layout(data_source(str(root), None, classes, **how))
+    announce_layout(data_source(str(root.expanduser().absolute()), None, classes, **how))
     write_shards(root, out, format=format.value, size=size, class_names=classes, **how)
     index = json.loads((out / INDEX).read_text(encoding="utf-8"))
     count = sum(row["examples"] for row in index.values())

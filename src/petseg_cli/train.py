@@ -1,5 +1,6 @@
 """`petseg train`: trains and evaluates a model, and keeps everything in a folder."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -255,11 +256,13 @@ def train_with(
     from rich.console import Console
 
     from petseg import processes
+    from petseg.devices import find_devices
     from petseg.experiment import find_result, run
     from petseg_cli.training_display import TrainingDisplay
 
     if devices is not None:
-        processes.join()
+        _announce_waiting()
+        find_devices(devices)  # before anything is computed, also by reading the data
     result = find_result(settings, out)
     if result is not None:
         return result, f"{out} holds this run, finished. Nothing was trained."
@@ -280,6 +283,16 @@ def train_with(
             cache=cache,
         )
     return result, f"Wrote {out}: model.keras, result.json, curves.png, masks.png"
+
+
+def _announce_waiting() -> None:
+    """Says that the processes of a launcher wait for each other."""
+    from petseg.processes import find_launch
+
+    launch = find_launch(os.environ)
+    if launch.processes > 1 and launch.rank in (0, None):
+        where = "" if launch.address is None else f" at {launch.address}"
+        warn(f"Waiting until all {launch.processes} processes have started{where}, for 5 minutes.")
 
 
 def _announce_weights(settings: "Settings") -> None:

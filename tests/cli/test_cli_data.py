@@ -249,6 +249,9 @@ def test_shards(cli, own_folder, tmp_path, kind):
     code, _, err = cli(*arguments)
     assert code == 1
     assert "petseg: error: --out must be a new or an empty folder" in err
+    code, _, err = cli("data", "shards", "pets", "--out", out)
+    assert code == 2
+    assert "It must be a folder of images and masks. Received: pets." in " ".join(err.split())
     code, _, err = cli("data", "shards", own_folder, "--out", out)
     assert code == 2
     assert "--classes: It is needed with" in err
