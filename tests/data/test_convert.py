@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import math
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -261,13 +263,92 @@ class TestYolo:
             out = convert_labels(root, tmp_path / "out")
         assert not read_mask(out / "val" / "masks" / "c.png").any()
 
-    @pytest.mark.parametrize("line", ["x 0 0 1 1 0 1", "0 0 0 1 1 0 y", "9 0 0 1 1 0 1"])
-    def test_bad_lines(self, tmp_path, line):
+    @pytest.mark.parametrize(
+        ("line", "fault"),
+        [
+            ("x 0 0 1 1 0 1", "must begin with the number of a class. Received: 'x'"),
+            ("0 0 0 1 1 0 y", "must hold numbers. Received: '0 0 0 1 1 0 y'"),
+            ("9 0 0 1 1 0 1", "has class 9, which is not in names of {root}/data.yaml. Expected: "),
+            ("0 10 10 20 10 20 20", "must give x and y as fractions of the width and the height "),
+            ("0 .1 .1 .2 -0.02 .2 .2", "of the image, 0 to 1. Received: -0.02. Divide pixels by"),
+            ("0 .1 .1 .2 nan .2 .2", "Received: nan"),
+            ("0 .1 .1 .2 .1 .2 .2 .3", "after the class: an even number of values, at least six."),
+            ("0 .1 .1 .2 .1 .2", "Received: 5 values"),
+            ("0 .1 .1", "Received: 2 values"),
+        ],
+    )
+    def test_bad_lines(self, tmp_path, line, fault):
         root = self.write(tmp_path / "yolo")
-        (root / "labels" / "val" / "c.txt").write_text(line)
-        with pytest.raises(ValueError, match=r"c.txt has a line that is no outline"):
+        file = root / "labels" / "val" / "c.txt"
+        file.write_text(f"0 0 0 1 1 0 1\n\n{line}\n")
+        with pytest.raises(ValueError, match=re.escape(f"{file}, line 3,")) as caught:
             convert_labels(root, tmp_path / "out")
+        assert fault.format(root=root) in str(caught.value)
         assert not (tmp_path / "out").exists()
+
+    def test_a_little_over_the_edge_is_clipped(self, tmp_path):
+        root = self.write(tmp_path / "yolo")
+        file = root / "labels" / "val" / "c.txt"
+        file.write_text("0 -0.008 -0.008 1.008 -0.008 1.008 1.008 -0.008 1.008\n")
+        out = convert_labels(root, tmp_path / "out")
+        assert (read_mask(out / "val" / "masks" / "c.png") == 1).all()
+
+    def test_labels_in_another_encoding(self, tmp_path):
+        root = self.write(tmp_path / "yolo")
+        file = root / "labels" / "val" / "c.txt"
+        file.write_text("0 0 0 1 1 0 1\n", encoding="utf-8-sig")
+        convert_labels(root, tmp_path / "out")
+        file.write_text("0 0 0 1 1 0 1\n", encoding="utf-16")
+        with pytest.raises(ValueError, match=r"c\.txt must be a text file in UTF-8"):
+            convert_labels(root, tmp_path / "other")
+
+    def test_a_split_without_labels(self, tmp_path):
+        root = self.write(tmp_path / "yolo")
+        shutil.rmtree(root / "labels" / "test")
+        with pytest.raises(
+            FileNotFoundError, match="No image of test has a file of labels"
+        ) as error:
+            convert_labels(root, tmp_path / "out")
+        assert str(root / "labels" / "test" / "d.txt") in str(error.value)
+        assert not (tmp_path / "out").exists()
+        # The remedy works.
+        root = self.write(tmp_path / "yolo", test=None)
+        assert names_in(convert_labels(root, tmp_path / "out")) == ["classes.csv", "train", "val"]
+
+    @pytest.mark.parametrize(
+        "train",
+        ["train.txt", ["images/train"], ["images/train", "images/train"], ["lists/train.txt"]],
+    )
+    @pytest.mark.parametrize("path", ["/somewhere/else", "."])
+    @pytest.mark.parametrize("prefix", ["./images/train", "images/train", "/content/images/train"])
+    def test_lists(self, tmp_path, train, path, prefix):
+        root = self.write(tmp_path / "yolo", train=train, path=path)
+        (root / "lists").mkdir()
+        for file in (root / "train.txt", root / "lists" / "train.txt"):
+            file.write_text(f"{prefix}/b.png\n{prefix}/a.png\n{prefix}/a.png\n")
+        out = convert_labels(root, tmp_path / "out")
+        expected = expected_mask((10, 30, 2), (15, 25, 1))
+        assert near(read_mask(out / "train" / "masks" / "a.png"), expected)
+        assert not read_mask(out / "train" / "masks" / "b.png").any()
+        assert names_in(out / "train" / "images") == ["a.png", "b.png"]
+
+    def test_a_list_that_is_wrong(self, tmp_path):
+        root = self.write(tmp_path / "yolo", train="train.txt")
+        with pytest.raises(
+            FileNotFoundError, match=r"train.txt is missing, which .*data.yaml gives"
+        ):
+            convert_labels(root, tmp_path / "out")
+        (root / "train.txt").write_text("images/train/a.png\nimages/train/gone.png\n")
+        with pytest.raises(
+            FileNotFoundError, match=r"gone.png, which .*train.txt, line 2, lists, is"
+        ):
+            convert_labels(root, tmp_path / "out")
+        (root / "train.txt").write_text("\n")
+        with pytest.raises(ValueError, match=r"train.txt must list images, one in each line"):
+            convert_labels(root, tmp_path / "out")
+        root = self.write(tmp_path / "yolo", train={"a": 1})
+        with pytest.raises(ValueError, match=r"must give a folder, a text file that lists images"):
+            convert_labels(root, tmp_path / "out")
 
 
 class TestLabelMe:

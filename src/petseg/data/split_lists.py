@@ -86,16 +86,24 @@ def _find(root: Path, line: str, pairing: Pairing | None) -> tuple[Path | None, 
     """Finds the image and the mask that a line names."""
     parts = line.replace("\\", "/").split()
     if len(parts) == 2 and all(is_image_name(Path(part)) for part in parts):
-        return _trailing(root, parts[0]), _trailing(root, parts[1])
+        return trailing_path(root, parts[0]), trailing_path(root, parts[1])
     name = Path(line.replace("\\", "/"))
     stem = name.stem if is_image_name(name) else name.name
     if pairing is None:
-        return _trailing(root, line), None
+        return trailing_path(root, line), None
     return pairing.pairs.get(stem, (pairing.images.get(stem), None))
 
 
-def _trailing(root: Path, path: str) -> Path | None:
-    """Finds the file in `root` whose path ends like `path`, by as many parts as possible."""
+def trailing_path(root: Path, path: str) -> Path | None:
+    """Finds the file in a folder whose path ends like another path, by as many parts as possible.
+
+    Args:
+        root: The folder.
+        path: The path, perhaps of another machine.
+
+    Returns:
+        The file, or None.
+    """
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     for start in range(len(parts)):
         file = root.joinpath(*parts[start:])
