@@ -164,7 +164,6 @@ class TestCoco:
     @pytest.mark.parametrize(
         "outline",
         [
-            [[1, 2]],
             "outline",
             {"size": [4, 4], "counts": [3, 13]},
             {"size": [4, 4], "counts": "04"},
@@ -173,9 +172,49 @@ class TestCoco:
     )
     def test_bad_outlines(self, tmp_path, outline):
         path = self.write(tmp_path, [{"category_id": 3, "segmentation": outline}], count=1)
-        with pytest.raises(ValueError, match="Annotation 0 of COCO has no valid outline"):
+        expected = r"instances.json is no valid COCO file: annotation 0 has no valid outline"
+        with pytest.raises(ValueError, match=expected):
             convert_labels(path, tmp_path / "out", images=tmp_path / "photos")
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("polygon", "received"),
+        [
+            ([1, 2], "[1, 2], 2 values"),
+            ([1, 2, 30, 2], "[1, 2, 30, 2], 4 values"),  # a box for pycocotools
+            ([1, 2, 30, 2, 30, 30, 5], "[1, 2, 30, 2, 30, 30, 5], 7 values"),
+            (3, "3"),
+            ("polygon", "polygon"),
+        ],
+    )
+    def test_bad_polygons(self, tmp_path, polygon, received):
+        annotation = {"category_id": 3, "segmentation": [flat(SQUARE), polygon]}
+        path = self.write(tmp_path, [annotation], count=2)
+        with pytest.raises(ValueError, match="three or more corners, an even number") as caught:
+            convert_labels(path, tmp_path / "out", images=tmp_path / "photos")
+        assert f"{path} is no valid COCO file: a polygon of annotation 0 must" in str(caught.value)
+        assert str(caught.value).endswith(f"Received: {received}.")
+
+    @pytest.mark.parametrize(
+        ("wrong", "fault"),
+        [
+            ({"image_id": 1234}, "image 1234 of annotation 10 is not in images."),
+            ({"image_id": "1"}, "image '1' of annotation 10 is not in images."),
+            ({"category_id": 55}, "category 55 of annotation 10 is not in categories."),
+            ({"category_id": None}, "annotation 10 has no category_id."),
+            ({"image_id": None}, "annotation 10 has no image_id."),
+        ],
+    )
+    def test_annotations_of_nothing(self, tmp_path, wrong, fault):
+        path = self.write(tmp_path, count=2)
+        record = json.loads(path.read_text())
+        annotation = next(each for each in record["annotations"] if each["id"] == 10)
+        annotation.update(wrong)
+        if None in wrong.values():
+            del annotation[next(iter(wrong))]
+        path.write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=re.escape(f"is no valid COCO file: {fault}")):
+            convert_labels(path, tmp_path / "out", images=tmp_path / "photos")
 
     @pytest.mark.parametrize("layout", ["coco", "roboflow"])
     def test_splits(self, tmp_path, layout):
@@ -421,6 +460,24 @@ class TestLabelMe:
         with pytest.raises(ValueError, match=r"a.json is no file of LabelMe"):
             convert_labels(tmp_path / "labelme", tmp_path / "out")
 
+    @pytest.mark.parametrize(
+        ("key", "fault"),
+        [
+            ("label", 'shape 1 has no "label".'),
+            ("points", 'shape 1 has no "points".'),
+            ("imagePath", "'imagePath' is missing."),
+        ],
+    )
+    def test_a_key_that_is_missing(self, tmp_path, key, fault):
+        self.write(tmp_path / "labelme", "a", [{"points": SQUARE}, {"points": INNER}])
+        path = tmp_path / "labelme" / "a.json"
+        record = json.loads(path.read_text())
+        for each in (record, record["shapes"][1]):
+            each.pop(key, None)
+        path.write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=re.escape(f"{path} is no file of LabelMe: {fault}")):
+            convert_labels(tmp_path / "labelme", tmp_path / "out")
+
     def test_splits(self, tmp_path):
         for split in ("train", "val", "test"):
             self.write(tmp_path / "labelme" / split, f"{split} 1", [{"points": SQUARE}])
@@ -474,6 +531,11 @@ class TestRefusals:
         with pytest.raises(FileNotFoundError, match=r"0.png, .* Pass its folder as `images`"):
             convert_labels(path, tmp_path / "out")
         (tmp_path / "photos" / "3.png").unlink()
+        with pytest.raises(
+            FileNotFoundError, match=r"3.png, which .*instances.json lists, is miss"
+        ):
+            convert_labels(path, tmp_path / "out", images=tmp_path / "photos")
+        (tmp_path / "photos" / "3.png").write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"3.png cannot be read as an image"):
             convert_labels(path, tmp_path / "out", images=tmp_path / "photos")
         assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 """Reads annotations in the format of COCO (Lin et al., arXiv:1405.0312)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def read_coco(records: dict[Path, dict[str, Any]], images: Path | None) -> Annot
         The classes and images. Categories that no annotation has are left out.
 
     Raises:
-        FileNotFoundError: If the folder of the images is not found.
+        FileNotFoundError: If an image or the folder of the images is missing.
         ValueError: If a file is not understood, or several files are not told apart by splits.
     """
     splits = {path: split_of(path.stem, path.parent.name) for path in records}
@@ -49,32 +49,63 @@ def read_coco(records: dict[Path, dict[str, Any]], images: Path | None) -> Annot
     for path, record in records.items():
         try:
             names = {int(each["id"]): str(each["name"]) for each in record["categories"]}
-            by_image: dict[Any, list[dict[str, Any]]] = {}
+            by_image: dict[Any, list[dict[str, Any]]] = {
+                each["id"]: [] for each in record["images"]
+            }
             for annotation in record["annotations"]:
                 if not annotation.get("segmentation"):
                     skipped += 1
                     continue
-                category = int(annotation["category_id"])
+                category = _checked_category(annotation, names, by_image)
                 if used.setdefault(category, names[category]) != names[category]:
                     raise ValueError(f"category {category} has another name in another file")
-                by_image.setdefault(annotation["image_id"], []).append(annotation)
+                by_image[annotation["image_id"]].append(annotation)
             folder = _find_images(path, record, images)
             for each in record["images"]:
                 name = str(each["file_name"]).replace("\\", "/")
-                shapes = by_image.get(each["id"], [])
+                if not (folder / name).is_file():
+                    raise FileNotFoundError(f"{folder / name}, which {path} lists, is missing.")
                 found.append(
                     AnnotatedImage(
                         path=folder / name,
                         name=name.replace("/", "_"),
                         split=splits[path] if len(records) > 1 else None,
                         size=(int(each["height"]), int(each["width"])),
-                        shapes=_Shapes(shapes, names),
+                        shapes=_Shapes(by_image[each["id"]], names, path),
                     )
                 )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path} is no COCO file with outlines: {error}.") from error
+        except KeyError as error:
+            raise ValueError(f"{path} is no valid COCO file: {error} is missing.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path} is no valid COCO file: {error}.") from error
     classes = tuple(dict.fromkeys(used[category] for category in sorted(used)))
     return Annotations(classes, found, skipped)
+
+
+def _checked_category(
+    annotation: dict[str, Any], names: dict[int, str], images: Collection[Any]
+) -> int:
+    """Checks an annotation, as far as that needs no image, and returns its category."""
+    title = f"annotation {annotation.get('id')}"
+    for key in ("category_id", "image_id"):
+        if key not in annotation:
+            raise ValueError(f"{title} has no {key}")
+    category = int(annotation["category_id"])
+    if category not in names:
+        raise ValueError(f"category {category} of {title} is not in categories")
+    if annotation["image_id"] not in images:
+        raise ValueError(f"image {annotation['image_id']!r} of {title} is not in images")
+    outline = annotation["segmentation"]
+    # pycocotools takes four numbers for a box, and leaves out the last one of an odd number.
+    for each in outline if isinstance(outline, list) else []:
+        is_polygon = isinstance(each, list) and len(each) >= 6 and len(each) % 2 == 0
+        if not is_polygon:
+            count = f", {len(each)} values" if isinstance(each, list) else ""
+            raise ValueError(
+                f"a polygon of {title} must be a list of x and y of three or more corners, an even "
+                f"number of values. Received: {str(each)[:60]}{count}"
+            )
+    return category
 
 
 def _find_images(path: Path, record: dict[str, Any], images: Path | None) -> Path:
@@ -102,6 +133,7 @@ def _find_images(path: Path, record: dict[str, Any], images: Path | None) -> Pat
 class _Shapes:
     annotations: list[dict[str, Any]]
     names: dict[int, str]
+    file: Path
 
     def __call__(self, size: tuple[int, int]) -> list[Shape]:
         try:
@@ -123,7 +155,8 @@ class _Shapes:
                     raise ValueError(f"its size is {rle['size']}, that of the image {size}")
             except Exception as error:  # pycocotools raises this very class
                 raise ValueError(
-                    f"Annotation {annotation.get('id')} of COCO has no valid outline: {error}"
+                    f"{self.file} is no valid COCO file: annotation {annotation.get('id')} has no "
+                    f"valid outline: {error}"
                 ) from error
             name = self.names[int(annotation["category_id"])]
             draw = _decoder(coco.decode, rle)

@@ -44,7 +44,11 @@ def read_labelme(records: dict[Path, dict[str, Any]]) -> Annotations:
         splits = dict.fromkeys(records)
     for path, record in records.items():
         try:
-            shapes = [shape for each in record["shapes"] for shape in _shapes(each)]
+            shapes = [
+                shape
+                for index, each in enumerate(record["shapes"])
+                for shape in _shapes(each, index)
+            ]
             skipped += len(record["shapes"]) - len(shapes)
             image = path.parent / str(record["imagePath"]).replace("\\", "/")
             height, width = record.get("imageHeight"), record.get("imageWidth")
@@ -53,7 +57,8 @@ def read_labelme(records: dict[Path, dict[str, Any]]) -> Annotations:
             *(KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError),
             *(OSError, Image.DecompressionBombError),
         ) as error:
-            raise ValueError(f"{path} is no file of LabelMe: {error}.") from error
+            fault = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path} is no file of LabelMe: {fault}.") from error
         if not image.is_file():
             raise FileNotFoundError(f"{image}, the image of {path}, is missing.")
         classes |= dict.fromkeys(shape.name for shape in shapes if shape.name is not None)
@@ -73,13 +78,18 @@ def _constant(shapes: list[Shape]) -> Callable[[tuple[int, int]], list[Shape]]:
     return lambda _size: shapes
 
 
-def _shapes(record: dict[str, Any]) -> Iterator[Shape]:
-    """Reads one shape. Nothing for those that are no areas."""
+def _shapes(record: dict[str, Any], index: int) -> Iterator[Shape]:
+    """Reads one shape, the one of that index in its file. Nothing for those that are no areas."""
+    for key in ("label", "points"):
+        if key not in record:
+            raise ValueError(f'shape {index} has no "{key}"')
     label, kind = str(record["label"]), record.get("shape_type") or "polygon"
     name = {BACKGROUND_LABEL: BACKGROUND, IGNORE_LABEL: None}.get(label, label)
     points = np.array(record["points"], float)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"the points of a shape must be (x, y), not {record['points']!r:.60}")
+        raise ValueError(
+            f"the points of shape {index} must be (x, y), not {record['points']!r:.60}"
+        )
     if kind == "polygon" and len(points) >= 3:
         yield polygon(name, points)
     elif kind == "rectangle" and len(points) == 2:
