@@ -359,6 +359,44 @@ class TestOtherVoidLabels:
     @pytest.mark.usefixtures("no_warning")
     def test_a_class_that_is_ignored_is_not_missed(self, tmp_path):
         root = write_splits(tmp_path, every=striped(0, 1, 2, 1, 2))
-        assert verify_folder(root, class_names=THREE, ignore_class=0) == []
+        names = ("Void", "car", "sky")  # The name says it.
+        assert verify_folder(root, class_names=names, ignore_class=0) == []
         write_splits(tmp_path / "without", every=striped(1, 2))
-        assert verify_folder(tmp_path / "without", class_names=THREE, ignore_class=0) == []
+        assert verify_folder(tmp_path / "without", class_names=names, ignore_class=0) == []
+
+    @pytest.mark.parametrize("ignored", [0, 2])
+    def test_an_ignored_class_is_warned_of(self, tmp_path, ignored):
+        root = write_splits(tmp_path, every=striped(0, 1, 2, 1, 1, 1, 1, 1, 1, 1))
+        (problem,) = verify_folder(root, class_names=THREE, ignore_class=ignored)
+        assert (problem.kind, problem.severity) == ("unscored", "warning")
+        assert problem.detail.startswith(
+            f'class {ignored} "{THREE[ignored]}" is also the label of no class, '
+            f"`ignore_class={ignored}`: it is not learned and gets no score. If {ignored} marks "
+            "the class, pass `ignore_class=255`. "
+        )
+        _, as_class, as_void = remedies(problem.detail)
+        assert verify_folder(root, class_names=THREE, **as_class) == []
+        assert verify_folder(root, **as_void) == []
+        assert as_void["labels"] == {**dict(enumerate(THREE)), ignored: None}
+
+    def test_an_ignored_class_of_two(self, tmp_path):
+        """One class alone cannot be trained."""
+        root = write_splits(tmp_path, every=striped(0, 0, 0, 0, 0, 0, 0, 0, 1, 1))
+        (problem,) = verify_folder(root, class_names=TWO, ignore_class=1)
+        assert remedies(problem.detail) == [{"ignore_class": 1}, {"ignore_class": 255}]
+
+    @pytest.mark.parametrize(
+        ("void", "labels"),
+        [
+            (0, {0: None, 1: "road", 2: "car", 3: "sky"}),
+            (1, {0: "road", 1: None, 2: "car", 3: "sky"}),
+        ],
+    )
+    def test_void_before_the_classes(self, tmp_path, void, labels):
+        """The names leave the label of no class out, and the labels run one further."""
+        root = write_splits(tmp_path, every=striped(0, 1, 2, 3, 2, 3))
+        problems = verify_folder(root, class_names=THREE, ignore_class=void)
+        assert problems[0].detail.startswith("has labels 3, expected 0 to 2. If ")
+        assert [problem.kind for problem in problems] == ["mislabelled"] * 6 + ["unknown"]
+        assert all(remedies(problem.detail) == [{"labels": labels}] for problem in problems)
+        assert verify_folder(root, labels=labels) == []

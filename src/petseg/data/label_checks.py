@@ -15,7 +15,8 @@ import numpy as np
 
 from petseg.data.folder_layout import Layout
 from petseg.data.label_counts import LabelCounts, add_counts, count_labels
-from petseg.data.label_scheme import LabelScheme, labels_argument
+from petseg.data.label_scheme import UNLABELLED, LabelScheme, labels_argument
+from petseg.data.label_tables import VOID_NAMES
 from petseg.data.masks import MANY_LABELS, next_label_remedy, read_labels
 
 LabelFault = Literal["unknown", "absent", "unscored", "unlabelled"]
@@ -52,7 +53,8 @@ def label_faults(
     Returns:
         A kind and a description for each fault. "unknown": a label stands for nothing. "absent": no
         mask, or no mask of train, holds a class. "unscored": no mask of val or of test holds a
-        class that train holds. "unlabelled": more than a quarter of the pixels have no class.
+        class that train holds, or a class is the ignored label. "unlabelled": more than a quarter
+        of the pixels have no class.
     """
     filled = {split: counts for split, counts in splits.items() if counts.masks}
     if not filled:
@@ -67,6 +69,10 @@ def label_faults(
     ]
     for index in range(scheme.num_classes):
         if index == scheme.ignore_class:
+            is_named = scheme.class_names[index].lower() in VOID_NAMES
+            # The remedy for a label after the last class says what the ignored label is, too.
+            if not is_named and scheme.num_classes not in total.unknown:
+                faults.append(("unscored", _ignored_class(index, scheme)))
             continue
         with_class = [split for split, counts in filled.items() if counts.pixels[index]]
         without_class = [split for split in filled if split not in with_class]
@@ -222,6 +228,19 @@ def _absent_remedy(index: int, total: LabelCounts, scheme: LabelScheme) -> str:
         rest = f"remove it from {scheme.table}"
     remedies.append(f"{otherwise} some pixels of this class, or {rest}.")
     return " ".join(remedies)
+
+
+def _ignored_class(index: int, scheme: LabelScheme) -> str:
+    """Describes a class whose index is the label of no class."""
+    names = scheme.class_names
+    table = {label: None if label == index else name for label, name in enumerate(names)}
+    remedies = [f"If {index} marks the class, pass `ignore_class={UNLABELLED}`."]
+    if scheme.num_classes > 2:
+        remedies.append(f"If {index} means no class, pass {labels_argument(table)}.")
+    return (
+        f'class {index} "{names[index]}" is also the label of no class, `ignore_class={index}`: it '
+        f"is not learned and gets no score. {' '.join(remedies)} If this is on purpose, accept it."
+    )
 
 
 def _many_unlabelled(counts: LabelCounts, scheme: LabelScheme, subject: str) -> str:

@@ -192,7 +192,8 @@ def _expected(scheme: LabelScheme) -> str:
     if scheme.first_label is None:
         return f"those in {scheme.table}"
     labels = f"{scheme.first_label} to {scheme.first_label + scheme.num_classes - 1}"
-    return labels if scheme.void_label is None else f"{labels} or {scheme.void_label}"
+    void = scheme.void_label
+    return labels if void is None or void < scheme.num_classes else f"{labels} or {void}"
 
 
 def _size_remedy(
@@ -262,7 +263,15 @@ def next_label_remedy(scheme: LabelScheme, *, starts_at_1: bool) -> str:
     Returns:
         A remedy for each likely reason, the likeliest first.
     """
-    last = scheme.num_classes
+    last, void = scheme.num_classes, scheme.void_label
+    if void is not None and void < last:
+        # The names are those of the other labels.
+        labels = [label for label in range(last + 1) if label != void]
+        table = {void: None, **dict(zip(labels, scheme.class_names, strict=True))}
+        given = labels_argument(dict(sorted(table.items())))
+        return (
+            f"If {void} means no class and the names are those of the other labels, pass {given}."
+        )
     remedies = [f"If {last} means no class, pass `ignore_class={last}`."]
     if starts_at_1:
         shifted = {0: None, **dict(enumerate(scheme.class_names, 1))}

@@ -37,8 +37,9 @@ class Problem:
             "mislabelled" if a mask has labels that stand for nothing or, for Oxford-IIIT Pet, no
             pixel of the pet. Of the dataset: "unknown" if masks have a label that stands for
             nothing; "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
-            training masks have a class but no mask of val or of test has it; "unlabelled" if more
-            than a quarter of all pixels have no class.
+            training masks have a class but no mask of val or of test has it, or the index of a
+            class is also the label of no class; "unlabelled" if more than a quarter of all pixels
+            have no class.
         detail: What is wrong, to be read after the name of the file, and in most cases a remedy.
     """
 
