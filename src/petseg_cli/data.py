@@ -96,7 +96,7 @@ def data(
             typer.echo(printable(line))
         errors = sum(problem.severity == "error" for problem in problems)
         typer.echo(
-            f"Found {errors} errors and {len(problems) - errors} warnings."
+            f"Found {_number(errors, 'error')} and {_number(len(problems) - errors, 'warning')}."
             if problems
             else "No problems found."
         )
@@ -169,6 +169,10 @@ def _problem_lines(problems: "Sequence[Problem]") -> list[str]:
     ]
     todo = [f"{kind}: {text}" for text, kind in remedies.items()]
     return [*lines, *(["", "What to do:", *todo, ""] if todo else [])]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _table(summaries: "Mapping[str, SplitSummary]") -> "Table":

@@ -50,11 +50,12 @@ def parse_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse_numbers(text: str) -> tuple[float, ...]:
+def parse_numbers(text: str, word: str | None = None) -> tuple[float, ...]:
     """Reads "1,2.5" as numbers.
 
     Args:
         text: The text of an option.
+        word: What the option takes as well, for the error.
 
     Returns:
         The numbers.
@@ -65,7 +66,10 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,1,2.5.") from None
+        other = "" if word is None else f", nor {word}"
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers such as 1,1,2.5{other}."
+        ) from None
 
 
 def parse_scales(text: str) -> tuple[float, ...] | str:
@@ -80,7 +84,7 @@ def parse_scales(text: str) -> tuple[float, ...] | str:
     Raises:
         typer.BadParameter: If the text is something else.
     """
-    return text if text == "auto" else parse_numbers(text)
+    return text if text == "auto" else parse_numbers(text, "auto")
 
 
 def parse_ignore_class(text: str) -> int | None:
@@ -136,7 +140,8 @@ def parse_class_weights(text: str) -> tuple[float, ...] | str:
     Raises:
         typer.BadParameter: If the text is something else.
     """
-    return "balanced" if text.strip().lower() == "balanced" else parse_numbers(text)
+    word = "balanced"
+    return word if text.strip().lower() == word else parse_numbers(text, word)
 
 
 def parse_cache(text: str) -> str | bool:

@@ -300,7 +300,11 @@ def test_train_names_the_bad_file_in_one_line(cli, own_folder, tmp_path):
     [
         ("train unett --out run", 2, "Did you mean unet?"),
         ("train unet --image-size big --out run", 2, "'big' is not a size such as 128 or 128x160"),
-        ("train unet --class-weights a,b --out run", 2, "'a,b' is not a list of numbers"),
+        (
+            "train unet --class-weights balance --out run",
+            2,
+            "'balance' is not a list of numbers such as 1,1,2.5, nor balanced.",
+        ),
         ("train unet --epochs -1 --out run", 2, "--epochs"),
         ("train unet --loss dice --out run", 2, "cross-entropy-dice"),
         ("train", 2, "MODEL"),

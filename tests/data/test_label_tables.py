@@ -218,6 +218,7 @@ class TestFiles:
         ("name", "text"),
         [
             ("classes.csv", "label,name\n0,road\n7,car\n11,\n"),
+            ("classes.csv", "name,label,r,g\nroad,0,1,1\ncar,7,1,1\nvoid,11,1,1\n"),
             ("classes.csv", "name,id\nroad,0\ncar,7\nvoid,11\n"),
             ("classes.json", '{"0": "road", "7": "car", "11": null}'),
             ("classes.json", '{"road": 0, "car": 7, "ignore": 11}'),
@@ -242,6 +243,12 @@ class TestFiles:
         [
             ("a.csv", "", "it has no column of names, but nothing"),
             ("a.csv", "r,g,b\n1,2,3\n", "it has no column of names, but r, g, b"),
+            (
+                "a.csv",
+                "name,r,g\ncar,1,2\nsky,3,4\n",
+                "a.csv is no table of labels: column b is mis",
+            ),
+            ("a.csv", "Name;Green\ncar;1\nsky;3\n", "labels: column red and blue is missing"),
             ("a.csv", "name,r,g,b\ncar,1,2\n", "is no table of labels: 'b'"),
             ("a.csv", "name,r,g,b\ncar,1,2,x\n", "invalid literal"),
             ("a.csv", "label,name\n0,a\n0,b\n", "must list each label or colour once"),
@@ -273,6 +280,12 @@ class TestFiles:
         assert (
             f"Pass `labels={tmp_path / 'class_dict.csv'}`, or leave `class_names` out" in details[0]
         )
+
+    def test_a_file_of_one_class_is_named(self, tmp_path):
+        write_masks(tmp_path, stripes(0, 1))
+        (tmp_path / "classes.csv").write_text("label,name\n0,a\n1,\n")
+        with pytest.raises(ValueError, match=r"classes.csv` must hold two or more different names"):
+            load_folder(tmp_path)
 
     def test_two_files_are_refused(self, tmp_path):
         write_masks(tmp_path, stripes(0, 1))

@@ -155,7 +155,7 @@ def table_scheme(
                 f"`{name}` must hold the class names of {source}: {', '.join(found)}. "
                 f"Received: {', '.join(class_names)}."
             )
-    names = checked_class_names("labels", class_names or found, reserved)
+    names = checked_class_names(source.strip("`"), class_names or found, reserved)
     voids = [key for key, value in table if value is None]
     if ignore_class is None and voids:
         raise ValueError(

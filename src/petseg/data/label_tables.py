@@ -173,14 +173,17 @@ def _csv_pairs(text: str) -> list[tuple[Any, str | None]]:
     if name_column is None:
         raise ValueError(f"it has no column of names, but {', '.join(columns) or 'nothing'}")
     label_column = next((c for c in LABEL_COLUMNS if c in columns and c != name_column), None)
-    colours = next((each for each in COLOUR_COLUMNS if set(each) <= set(columns)), None)
+    colours = max(COLOUR_COLUMNS, key=lambda each: len(set(each) & set(columns)))
+    missing = [column for column in colours if column not in columns]
+    if len(missing) in (1, 2) and label_column is None:
+        raise ValueError(f"column {' and '.join(missing)} is missing")
     pairs: list[tuple[Any, str | None]] = []
     for row in rows:
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         if not any(cells.values()):
             continue
         key: Any = len(pairs)
-        if colours is not None:
+        if not missing:
             key = tuple(int(cells[column]) for column in colours)
         elif label_column is not None:
             key = int(cells[label_column])
