@@ -114,6 +114,8 @@ def test_verify_lists_every_invalid_file(cli, own_folder):
     assert str(own_folder / "val" / "images" / "0.png") in out
     assert str(own_folder / "train" / "images" / "1.png") in out
     assert out.endswith("Found 2 errors and 0 warnings.\n")
+    (own_folder / "val" / "images" / "0.png").unlink()
+    assert cli(*verify)[1].endswith("Found 1 error and 0 warnings.\n")
 
 
 def test_verify_lists_by_name_and_each_remedy_once(cli, own_folder):
@@ -134,6 +136,7 @@ def test_verify_lists_by_name_and_each_remedy_once(cli, own_folder):
     assert len(remedies) == 1
     assert remedies[0].startswith("unreadable: If the colours stand for classes, pass a table of ")
     assert "as --labels, such as a file classes.csv with the columns name, r, g and b" in out
+    assert f"{own_folder}: unknown: colour (255, 0, 0) is in 100.0% of the pixels of 3 masks" in out
 
 
 def test_verify_divides_messages_of_pillow_from_the_remedy(cli, own_folder):

@@ -171,6 +171,35 @@ class TestColours:
             "in `labels`. Add it to `labels` with"
         )
 
+    def test_all_colours_are_listed_where_there_is_no_table(self, tmp_path):
+        write_masks(tmp_path, stripes(RED, GREEN, GREEN, GREEN))
+        Image.fromarray(stripes(GREEN, BLACK, RED, RED)).save(tmp_path / "val" / "masks" / "0.png")
+        for options in ({"class_names": ("a", "b")}, {"labels": {0: "a", 1: "b"}}):
+            *files, green, red, black = verify_folder(tmp_path, **options)
+            assert [problem.kind for problem in files] == ["unreadable"] * 3
+            assert (green.file, green.kind, green.severity) == (str(tmp_path), "unknown", "error")
+            assert green.detail == (
+                f"colour {GREEN} is in 58.3% of the pixels of 3 masks (14 pixels, 3 masks). If the "
+                "colours stand for classes, pass a table of them as `labels`, such as a file "
+                "classes.csv with the columns name, r, g and b."
+            )
+            assert f"colour {RED} is in 33.3% of the pixels" in red.detail
+            assert f"colour {BLACK} is in 8.3% of the pixels of 3 masks (2 pixels, 1 mask)" in (
+                black.detail
+            )
+        # The remedy works.
+        rows = [f"{name},{r},{g},{b}" for name, (r, g, b) in (("car", RED), ("road", GREEN))]
+        table = "\n".join(["name,r,g,b", *rows, "void,0,0,0"])
+        (tmp_path / "classes.csv").write_text(table)
+        assert verify_folder(tmp_path) == []
+
+    def test_a_photo_in_place_of_a_mask(self, tmp_path):
+        rng = np.random.default_rng(0)
+        write_masks(tmp_path, rng.integers(0, 256, (40, 40, 3), np.uint8))
+        *files, dataset = verify_folder(tmp_path, class_names=("a", "b"))
+        assert [problem.kind for problem in files] == ["unreadable"] * 3
+        assert dataset.detail.startswith("more than 256 colours are in 3 masks. JPEG compression")
+
     def test_indices_where_colours_are_listed(self, tmp_path):
         write_masks(tmp_path, stripes(0, 1))
         detail = verify_folder(tmp_path, labels=COLOURS)[0].detail

@@ -15,9 +15,16 @@ import numpy as np
 
 from petseg.data.folder_layout import Layout
 from petseg.data.label_counts import LabelCounts, add_counts, count_labels
-from petseg.data.label_scheme import UNLABELLED, LabelScheme, labels_argument
+from petseg.data.label_scheme import UNLABELLED, LabelScheme, labels_argument, unpack_colour
 from petseg.data.label_tables import VOID_NAMES
-from petseg.data.masks import MANY_LABELS, next_label_remedy, read_labels
+from petseg.data.masks import (
+    COLOUR_REMEDY,
+    INTERPOLATION_REMEDY,
+    MANY_LABELS,
+    MAX_COLOURS,
+    next_label_remedy,
+    read_labels,
+)
 
 LabelFault = Literal["unknown", "absent", "unscored", "unlabelled"]
 
@@ -102,6 +109,31 @@ def label_faults(
     return faults
 
 
+def colour_faults(total: LabelCounts) -> list[tuple[LabelFault, str]]:
+    """Lists the colours of masks for which there is no table.
+
+    Args:
+        total: The counts of these masks, with all colours as unknown.
+
+    Returns:
+        A kind and a description for each colour, the most frequent first, or one for all if there
+        are more than masks can have classes.
+    """
+    masks = _number(total.masks, "mask")
+    if len(total.unknown) > MAX_COLOURS:
+        fault = f"more than {MAX_COLOURS} colours are in {masks}. {INTERPOLATION_REMEDY}"
+        return [("unknown", fault)]
+    by_share = sorted(total.unknown, key=lambda colour: -total.unknown[colour])
+    return [
+        (
+            "unknown",
+            f"colour {unpack_colour(colour)} is in {_share_of(colour, total, masks)}. "
+            f"{COLOUR_REMEDY}",
+        )
+        for colour in by_share
+    ]
+
+
 def warn_of_labels(root: str | os.PathLike[str], layout: Layout, *, stacklevel: int) -> None:
     """Warns where the void label probably stands for a class, after a look at training masks.
 
@@ -177,20 +209,27 @@ def _unknown_labels(total: LabelCounts, scheme: LabelScheme, masks: str) -> list
         share = sum(total.unknown.values()) / total.total
         return [
             f"{len(total.unknown):,} {noun}s in {_percent(share)} of the pixels of {masks} stand "
-            "for no class. JPEG compression or interpolation often makes so many: save masks as "
-            "PNG and resize them by nearest neighbour."
+            f"for no class. {INTERPOLATION_REMEDY}"
         ]
     found = []
-    for label, pixels in sorted(total.unknown.items()):
+    for label in sorted(total.unknown):
         where = " and is no class"
         if scheme.first_label is None:
             where = f" and is not in {scheme.table}"
         found.append(
-            f"{noun} {scheme.name(label)} is in {_percent(pixels / total.total)} of the pixels of "
-            f"{masks} ({_number(pixels, 'pixel')}, {_number(total.masks_of[label], 'mask')})"
-            f"{where}. {_unknown_remedy(label, total, scheme)}"
+            f"{noun} {scheme.name(label)} is in {_share_of(label, total, masks)}{where}. "
+            f"{_unknown_remedy(label, total, scheme)}"
         )
     return found
+
+
+def _share_of(label: int, total: LabelCounts, masks: str) -> str:
+    """Describes how often a label or packed colour occurs that stands for nothing."""
+    pixels = total.unknown[label]
+    return (
+        f"{_percent(pixels / total.total)} of the pixels of {masks} ({_number(pixels, 'pixel')}, "
+        f"{_number(total.masks_of[label], 'mask')})"
+    )
 
 
 def _unknown_remedy(label: int, total: LabelCounts, scheme: LabelScheme) -> str:

@@ -63,6 +63,18 @@ def count_labels(
     return LabelCounts(1, pixels, unlabelled, unknown, dict.fromkeys(unknown, 1))
 
 
+def count_colours(colours: dict[int, int]) -> LabelCounts:
+    """Counts the colours of one mask for which there is no table.
+
+    Args:
+        colours: The number of pixels of each packed colour.
+
+    Returns:
+        The counts, without any class.
+    """
+    return LabelCounts(1, np.zeros(0, np.int64), 0, colours, dict.fromkeys(colours, 1))
+
+
 def add_counts(counts: Iterable[LabelCounts], num_classes: int) -> LabelCounts:
     """Adds up the counts of several masks.
 

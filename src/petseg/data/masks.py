@@ -41,6 +41,27 @@ TURNS = {5: "mask.T", 6: "np.rot90(mask, -1)", 7: "mask[::-1, ::-1].T", 8: "np.r
 # More different labels than this, none of them a class, are seldom an error in the numbering.
 MANY_LABELS = 16
 
+# More colours than this cannot all be classes.
+MAX_COLOURS = 256
+
+INTERPOLATION_REMEDY = (
+    "JPEG compression or interpolation often makes so many: save masks as PNG and resize them by "
+    "nearest neighbour."
+)
+
+
+class ColouredMaskError(ValueError):
+    """A mask has colours where labels are read.
+
+    Attributes:
+        colours: The number of pixels of each colour, packed by `pack_colours`, the most frequent
+            first. Of more than `MAX_COLOURS` colours, one more than that.
+    """
+
+    def __init__(self, message: str, colours: dict[int, int]) -> None:
+        super().__init__(message)
+        self.colours = colours
+
 
 def read_labels(path: str | os.PathLike[str], *, colours: bool = False) -> np.ndarray:
     """Reads the labels in a mask file: its grey values, or the indices into its palette.
@@ -58,7 +79,8 @@ def read_labels(path: str | os.PathLike[str], *, colours: bool = False) -> np.nd
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not an image, is a pipe or a device, is a JPEG image, or has
-            several channels or fractions where labels are read.
+            several channels or fractions where labels are read. `ColouredMaskError` if these are
+            colours of 8 bits.
     """
     with open_regular(Path(path)) as file:
         return decode_labels(file, os.fspath(path), colours=colours)
@@ -106,11 +128,17 @@ def decode_labels(file: BinaryIO, name: str, *, colours: bool = False) -> np.nda
         if np.all((pixels[..., :-1] if mode in ("LA", "RGBA") else pixels) == grey):
             pixels = grey[..., 0]
     if pixels.ndim != 2 or pixels.dtype.kind == "f":
-        raise ValueError(
+        present, counts = _colours_of(pixels)
+        message = (
             f"{name} must hold one integer per pixel, as grey values or palette "
-            f"indices. Received: an image of mode {mode}{_colours_of(pixels)}. "
+            f"indices. Received: an image of mode {mode}{_listed_colours(present)}. "
             f"{_channels_remedy(pixels)}"
         )
+        if not present.size:
+            raise ValueError(message)
+        most = slice(MAX_COLOURS + 1)  # A photo has a million.
+        pairs = zip(present[most].tolist(), counts[most].tolist(), strict=True)
+        raise ColouredMaskError(message, dict(pairs))
     return pixels[..., None]
 
 
@@ -217,13 +245,23 @@ def _orientation(path: str | os.PathLike[str]) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
-def _colours_of(pixels: np.ndarray) -> str:
-    """Lists the most frequent colours of an image with three or four channels of 8 bits."""
+def _colours_of(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the packed colours of an image and how many pixels have each, most frequent first.
+
+    None of them if the image does not have three or four channels of 8 bits.
+    """
     if pixels.ndim != 3 or pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
-        return ""
+        return np.empty(0, np.uint32), np.empty(0, np.int64)
     colours, counts = np.unique(pack_colours(pixels[..., :3]), return_counts=True)
-    most = colours[np.argsort(-counts, kind="stable")[:LISTED]]
-    listed = ", ".join(str(unpack_colour(int(colour))) for colour in most)
+    order = np.argsort(-counts, kind="stable")
+    return colours[order], counts[order]
+
+
+def _listed_colours(colours: np.ndarray) -> str:
+    """Lists the first of some packed colours."""
+    if not colours.size:
+        return ""
+    listed = ", ".join(str(unpack_colour(colour)) for colour in colours[:LISTED].tolist())
     more = f" and {len(colours) - LISTED:,} more" if len(colours) > LISTED else ""
     return f" with the colours {listed}{more}"
 
@@ -282,10 +320,7 @@ def next_label_remedy(scheme: LabelScheme, *, starts_at_1: bool) -> str:
 def _table_remedy(scheme: LabelScheme, *, are_many: bool) -> str:
     """Says what to do about labels or colours that a table lacks."""
     if are_many:
-        return (
-            "JPEG compression or interpolation often makes so many: save masks as PNG and resize "
-            "them by nearest neighbour."
-        )
+        return INTERPOLATION_REMEDY
     remedy = f"Add them to {scheme.table}, without a name where they mean no class."
     if scheme.is_colour:
         remedy += " If the masks hold class indices, pass `class_names` without a table."

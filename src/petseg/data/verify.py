@@ -14,11 +14,17 @@ import tensorflow_datasets as tfds
 
 from petseg.data.folder_layout import find_layout
 from petseg.data.folder_names import IMAGES, MASKS
-from petseg.data.label_checks import LabelFault, label_faults
-from petseg.data.label_counts import LabelCounts, add_counts, count_labels
+from petseg.data.label_checks import LabelFault, colour_faults, label_faults
+from petseg.data.label_counts import LabelCounts, add_counts, count_colours, count_labels
 from petseg.data.label_scheme import TRIMAPS, UNLABELLED, LabelScheme
 from petseg.data.label_tables import Labels, label_files
-from petseg.data.masks import COLOUR_REMEDY, MaskFault, mask_faults, read_labels
+from petseg.data.masks import (
+    COLOUR_REMEDY,
+    ColouredMaskError,
+    MaskFault,
+    mask_faults,
+    read_labels,
+)
 from petseg.data.oxford_pets import decode, prepared_builder, read_records
 from petseg_runtime.image_io import read_image
 
@@ -36,10 +42,10 @@ class Problem:
             where no table lists colours; "misaligned" if a mask differs in size from its image;
             "mislabelled" if a mask has labels that stand for nothing or, for Oxford-IIIT Pet, no
             pixel of the pet. Of the dataset: "unknown" if masks have a label that stands for
-            nothing; "absent" if no mask, or no training mask, has a pixel of a class; "unscored" if
-            training masks have a class but no mask of val or of test has it, or the index of a
-            class is also the label of no class; "unlabelled" if more than a quarter of all pixels
-            have no class.
+            nothing, or a colour and there is no table; "absent" if no mask, or no training mask,
+            has a pixel of a class; "unscored" if training masks have a class but no mask of val or
+            of test has it, or the index of a class is also the label of no class; "unlabelled" if
+            more than a quarter of all pixels have no class.
         detail: What is wrong, to be read after the name of the file, and in most cases a remedy.
     """
 
@@ -109,14 +115,20 @@ def verify_folder(
     folder = str(Path(root).expanduser())
     problems += [Problem(folder, "missing", fault) for fault in layout.empty_splits]
     counts: dict[str, LabelCounts] = {}
+    coloured: list[LabelCounts] = []
     with ThreadPoolExecutor() as threads:
         for split, pairs in layout.pairs.items():
             checked = list(
                 threads.map(lambda pair: _check_pair(pair[0], pair[1], scheme, channels), pairs)
             )
-            problems += [problem for found, _ in checked for problem in found]
-            found_counts = [count for _, count in checked if count is not None]
+            problems += [problem for each in checked for problem in each.problems]
+            found_counts = [each.labels for each in checked if each.labels is not None]
             counts[split] = add_counts(found_counts, scheme.num_classes)
+            found_colours = [each.colours for each in checked if each.colours is not None]
+            coloured.append(add_counts(found_colours, 0))
+    if scheme is not TRIMAPS:
+        faults = colour_faults(add_counts(coloured, 0))
+        problems += [Problem(folder, *fault) for fault in faults]
     problems = _with_table(problems, Path(folder), scheme)
     return problems + [Problem(folder, *fault) for fault in label_faults(counts, scheme)]
 
@@ -146,22 +158,30 @@ def verify_pets(*, data_dir: str | os.PathLike[str] | None = None) -> list[Probl
     ]
 
 
-def _check_pair(
-    image_path: Path, mask_path: Path, scheme: LabelScheme, channels: int
-) -> tuple[list[Problem], LabelCounts | None]:
-    """Returns the problems of two files, and the counts of the mask where it can be read."""
+@dataclass(frozen=True)
+class _Checked:
+    """The problems of two files, and what the mask holds: labels, or colours without a table."""
+
+    problems: list[Problem]
+    labels: LabelCounts | None = None
+    colours: LabelCounts | None = None
+
+
+def _check_pair(image_path: Path, mask_path: Path, scheme: LabelScheme, channels: int) -> _Checked:
     problems: list[Problem] = []
-    image = labels = None
+    image = None
     try:
         image = read_image(image_path, channels)
     except (ValueError, OSError) as error:
         problems.append(_unreadable(image_path, error))
     try:
         labels = read_labels(mask_path, colours=scheme.is_colour)
+    except ColouredMaskError as error:
+        problems.append(_unreadable(mask_path, error))
+        return _Checked(problems, colours=count_colours(error.colours))
     except (ValueError, OSError) as error:
         problems.append(_unreadable(mask_path, error))
-    if labels is None:
-        return problems, None
+        return _Checked(problems)
     encoded = scheme.encode(labels)
     if image is not None:
         files = (mask_path, image_path)
@@ -169,7 +189,7 @@ def _check_pair(
         problems += [Problem(str(mask_path), *fault) for fault in faults.items()]
         if scheme is TRIMAPS and not np.any(encoded == 0):
             problems.append(_without_pet(str(mask_path)))
-    return problems, count_labels(labels, scheme, encoded)
+    return _Checked(problems, count_labels(labels, scheme, encoded))
 
 
 def _with_table(problems: list[Problem], root: Path, scheme: LabelScheme) -> list[Problem]:
