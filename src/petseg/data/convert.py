@@ -48,8 +48,10 @@ def convert_labels(
 
     Raises:
         FileExistsError: If `out` exists and is not empty.
-        FileNotFoundError: If there is nothing to read, or an image is missing.
-        ValueError: If a file is not understood, or an image has another size than stated.
+        FileNotFoundError: If there is nothing to read, an image is missing, or no image of a split
+            of YOLO has a file of labels.
+        ValueError: If a file or an annotation is not understood, or an image has another size than
+            stated.
         ImportError: If a package of `petseg[convert]` is missing.
 
     Example:
