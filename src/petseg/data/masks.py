@@ -53,7 +53,8 @@ INTERPOLATION_REMEDY = (
 class ColouredMaskError(ValueError):
     """A mask has colours where labels are read.
 
-    Attributes:
+    Args:
+        message: What is wrong, and a remedy.
         colours: The number of pixels of each colour, packed by `pack_colours`, the most frequent
             first. Of more than `MAX_COLOURS` colours, one more than that.
     """
