@@ -219,8 +219,83 @@ def test_files_of_many_channels_are_read(bands, tmp_path, kind):
     found = read_image(path, channels=5)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, bands)
-    with pytest.raises(ValueError, match=r"image\..* must have 4 channels.* \(36, 48, 5\)"):
-        read_image(path, channels=4)
+    for channels in (4, 3, 1):
+        expected = rf"image\.\w+ has 5 channels, and {channels} .* wanted\. Pass `channels=5`, or"
+        with pytest.raises(ValueError, match=expected):
+            read_image(path, channels)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        ("uint16", {}),  # ExtraSamples 2, as tifffile writes by default
+        ("uint16", {"photometric": "rgb", "extrasamples": (1,)}),
+        ("uint16", {"photometric": "rgb", "extrasamples": (0,)}),
+        ("uint8", {"photometric": "rgb", "extrasamples": (0,)}),
+        ("uint8", {"photometric": "minisblack", "planarconfig": "contig"}),
+        ("uint8", {"photometric": "minisblack"}),  # as pages of rows
+        ("uint16", {"photometric": "minisblack", "bigtiff": True, "byteorder": "<"}),
+        ("uint16", {"photometric": "rgb", "byteorder": ">", "compression": "zlib"}),
+    ],
+)
+def test_a_fourth_band_is_neither_blended_nor_dropped(dtype, options, tmp_path):
+    pixels = images_of(4, 1)[0]
+    scale = 257 if dtype == "uint16" else 1
+    tifffile.imwrite(tmp_path / "image.tif", pixels.astype(dtype) * scale, **options)
+    for channels in (1, 3):
+        with pytest.raises(ValueError, match=r"image\.tif has 4 channels.* Pass `channels=4`"):
+            read_image(tmp_path / "image.tif", channels)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.tif", 4), pixels)
+
+
+def test_a_transparent_tiff_of_8_bits_is_read_as_a_png(tmp_path):
+    pixels = images_of(4, 1)[0]
+    tifffile.imwrite(tmp_path / "image.tif", pixels, extrasamples=(2,), photometric="rgb")
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    for channels in (1, 3, 4):
+        one, other = (read_image(tmp_path / f"image.{end}", channels) for end in ("tif", "png"))
+        np.testing.assert_array_equal(one, other)
+    (tmp_path / "image.tif").write_bytes((tmp_path / "image.png").read_bytes())  # misnamed
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "image.tif"), read_image(tmp_path / "image.png")
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "I;16"])
+def test_ordinary_tiffs_are_converted(mode, tmp_path):
+    image = Image.fromarray(images_of(3, 1)[0])
+    image = (
+        image.convert("L").convert("I").point(lambda x: x * 257).convert(mode)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    options = {"compression": "jpeg", "quality": 100} if mode == "YCbCr" else {}
+    image.save(tmp_path / "image.tif", **options)
+    found = read_image(tmp_path / "image.tif")
+    assert found.shape == (40, 64, 3)
+    if mode in ("1", "L", "RGB"):
+        np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
+
+
+def test_other_pages_are_left_out(tmp_path):
+    pixels = images_of(1, 1)[0]
+    with tifffile.TiffWriter(tmp_path / "image.tif") as file:
+        file.write(pixels[..., 0], photometric="minisblack")
+        file.write(pixels[::2, ::2, 0], photometric="minisblack")  # a thumbnail
+    np.testing.assert_array_equal(read_image(tmp_path / "image.tif", 1), pixels)
+
+
+def test_three_bands_are_rgb(tmp_path):
+    pixels = images_of(3, 1)[0]
+    write_tiff(tmp_path / "image.tif", np.moveaxis(pixels, -1, 0), planarconfig="separate")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.tif"), pixels)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB"])
+def test_ordinary_photos_have_three_channels(mode, tmp_path):
+    Image.fromarray(images_of(3, 1)[0]).convert(mode).save(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match=r"photo\.png has 3 channels, .* Pass `channels=3`, or"):
+        read_image(tmp_path / "photo.png", channels=4)
 
 
 def test_files_of_two_and_four_channels_are_read_with_their_transparency(tmp_path):
@@ -228,7 +303,8 @@ def test_files_of_two_and_four_channels_are_read_with_their_transparency(tmp_pat
         pixels = images_of(channels, 1)[0]
         Image.fromarray(pixels).save(tmp_path / "image.png")
         np.testing.assert_array_equal(read_image(tmp_path / "image.png", channels), pixels)
-        with pytest.raises(ValueError, match=rf"must have 6 channels.*\(40, 64, {channels}\)"):
+        expected = f"has {channels} channels, and 6 channels are wanted. Pass `channels={channels}`"
+        with pytest.raises(ValueError, match=expected):
             read_image(tmp_path / "image.png", channels=6)
 
 
@@ -286,5 +362,5 @@ def test_a_folder_of_many_channels_is_loaded_trained_on_and_predicted(bands, tmp
     assert "water" in out
     settings = Settings("unet", data=str(tmp_path), classes=names, channels=5)
     assert settings.to_dict()["channels"] == settings.source().channels == 5
-    with pytest.raises(ValueError, match=r"0\.npy .* must have 3 channels"):
+    with pytest.raises(ValueError, match=r"0\.npy has 5 channels, and 3 channels are wanted"):
         petseg.predict(small_model(3), tmp_path / "test" / "images" / "0.npy")

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PREFIXES, ImageFileDirectory_v2
 
 # Suffixes, in lower case, of the files in a folder that count as images.
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -18,6 +19,21 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".t
 
 ARRAY_SUFFIX = ".npy"
 TIFF_SUFFIXES = (".tif", ".tiff")
+
+# Tags of TIFF 6.0, section 8 and ExtraSamples.
+_SIZE = (256, 257)
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES = 258, 262, 277, 338
+_ALPHA = ((1,), (2,))  # values of ExtraSamples: associated and unassociated
+# Samples that are grey or colour, for each PhotometricInterpretation; 1 for all others.
+_COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # RGB, CMYK, YCbCr and Lab
+
+
+class _ChannelsError(Exception):
+    """A file has another number of channels than are wanted."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__(shape)
+        self.shape = shape
 
 
 def is_image_name(path: Path, channels: int = 3) -> bool:
@@ -68,9 +84,12 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     """Reads an image file, rotated upright by its EXIF orientation.
 
     For RGB and grey, greyscale, palette, CMYK and colour images are converted, and transparent
-    pixels are blended with white. For other numbers of channels, the file must have as many: a TIFF
-    file, a `.npy` file of `(H, W, C)`, or an image whose last channel is the transparency. 16 bits
-    are scaled to 8, so that 65535 becomes 255. An animation gives its first frame.
+    pixels are blended with white. A TIFF file with more bands than a colour has is not converted,
+    nor is a `.npy` file of `(H, W, C)`: it must have as many channels as are wanted. The last band
+    of a TIFF file of 8 bits is transparency where its tag ExtraSamples says so. For other numbers
+    of channels than 1 and 3, every file must have as many: TIFF, `.npy`, or an image whose last
+    channel is the transparency. 16 bits are scaled to 8, so that 65535 becomes 255. An animation
+    gives its first frame.
 
     Args:
         path: The file.
@@ -82,9 +101,9 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     Raises:
         ImportError: If a TIFF file needs tifffile, which is not installed.
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is not an image, is a pipe or a device, has pixels
-            without a known range, or is so large that it could exhaust the memory. The error names
-            the file.
+        ValueError: If the file is truncated, is not an image, is a pipe or a device, has another
+            number of channels, has pixels without a known range, or is so large that it could
+            exhaust the memory. The error names the file.
     """
     path = Path(path)
     with open_regular(path) as file:
@@ -110,16 +129,19 @@ def decode_image(file: BinaryIO, name: str, channels: int = 3) -> np.ndarray:
     try:
         if suffix == ARRAY_SUFFIX:
             return _bands(np.load(file, allow_pickle=False), channels)
-        if suffix in TIFF_SUFFIXES and channels not in (1, 3):
+        if suffix in TIFF_SUFFIXES and (channels not in (1, 3) or _has_bands(file)):
             return _bands(_read_tiff(file, channels), channels)
         with Image.open(file) as image, turn(image.size):
             ImageOps.exif_transpose(image, in_place=True)  # the copy would double the memory
             if channels not in (1, 3):
-                return _bands(np.asarray(image), channels)
+                pixels = image.convert("RGB") if image.mode == "P" else image
+                return _bands(np.asarray(pixels), channels)
             rgb = _to_rgb(image)
             return _pixels(rgb if channels == 3 else rgb.convert("L"), channels)
     except ImportError:
         raise
+    except _ChannelsError as error:
+        raise ValueError(_channels_message(name, channels, error.shape)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f"{name} has too many pixels to open safely: {error} "
@@ -169,10 +191,7 @@ def _bands(pixels: np.ndarray, channels: int) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[..., np.newaxis]
     if pixels.ndim != 3 or pixels.shape[-1] != channels:
-        raise ValueError(
-            f"it must have {channels} channels, shape (H, W, {channels}), and has shape "
-            f"{pixels.shape}."
-        )
+        raise _ChannelsError(pixels.shape)
     if pixels.dtype == np.uint16:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)  # 65535 / 257 = 255
     if pixels.dtype != np.uint8:
@@ -180,8 +199,46 @@ def _bands(pixels: np.ndarray, channels: int) -> np.ndarray:
     return pixels
 
 
+def _channels_message(name: str, channels: int, shape: tuple[int, ...]) -> str:
+    wanted = f"{channels} {'channel is' if channels == 1 else 'channels are'} wanted"
+    if len(shape) != 3 or shape[-1] > min(shape[:2]):
+        return (
+            f"{name} has shape {shape}, and {wanted}, in the last axis: (H, W, {channels}). "
+            "Replace the file."
+        )
+    found = shape[-1]
+    return (
+        f"{name} has {found} {'channel' if found == 1 else 'channels'}, and {wanted}. "
+        f"Pass `channels={found}`, or replace the file."
+    )
+
+
+def _has_bands(file: BinaryIO) -> bool:
+    """Tells whether a TIFF file has bands that are neither grey, nor colour, nor transparency.
+
+    Pillow would blend them with white, drop them, or not read the file.
+    """
+    header = file.read(16)
+    file.seek(0)
+    if header[:4] not in PREFIXES:
+        return False  # Pillow knows what it is, or says that it does not.
+    tags = ImageFileDirectory_v2(header if header[2] == 43 else header[:8])  # 43: BigTIFF
+    file.seek(tags.next)
+    tags.load(file)
+    size, samples = [tags.get(tag) for tag in _SIZE], tags.get(_SAMPLES, 1)
+    extra = samples - _COLOURS.get(tags.get(_PHOTOMETRIC, 0), 1)
+    is_alpha = tags.get(_EXTRA_SAMPLES) in _ALPHA and set(tags.get(_BITS, ())) == {8}
+    has_bands = extra > 0 and not (extra == 1 and is_alpha)
+    if samples == 1 and tags.next:  # A grey page for each band? A thumbnail is smaller.
+        file.seek(tags.next)
+        tags.load(file)
+        has_bands = size == [tags.get(tag) for tag in _SIZE]
+    file.seek(0)
+    return bool(has_bands)
+
+
 def _read_tiff(file: BinaryIO, channels: int) -> np.ndarray:
-    """Reads all channels of a TIFF file; Pillow knows at most four, of 8 bits."""
+    """Reads all channels of a TIFF file."""
     try:
         import tifffile
     except ImportError as error:
@@ -195,9 +252,10 @@ def _read_tiff(file: BinaryIO, channels: int) -> np.ndarray:
         if most is not None and series.size > 4 * most:
             raise ValueError(f"it has {series.size} values, more than is safe to open.")
         pixels: np.ndarray = series.asarray()
-        # Channels can be stored one after the other, in pages too.
-        if pixels.ndim == 3 and series.axes.endswith("YX") and pixels.shape[-1] != channels:
-            pixels = np.moveaxis(pixels, 0, -1)
+        # Channels can be stored one after the other, in pages too. So can rows.
+        first, last = pixels.shape[0], pixels.shape[-1]
+        if pixels.ndim == 3 and series.axes.endswith("YX") and last != channels:
+            pixels = np.moveaxis(pixels, 0, -1) if first in (channels, min(first, last)) else pixels
     return pixels
 
 
