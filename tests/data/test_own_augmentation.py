@@ -46,15 +46,59 @@ def test_keras_layers_move_images_and_masks_together():
             keras.layers.RandomTranslation(0.2, 0.2, interpolation="nearest", fill_mode="constant"),
         ]
     )
-    function, moved = own_function(layers), []
+    function, moved = own_function(layers, ignore_class=255), []
     for _, masks in pets(False).train:
         shown = tf.repeat(tf.cast(masks, tf.float32), 3, axis=-1) * 100
         images, classes = augmented(function, shown, masks)
         pixels = np.rint(images[..., :1].numpy() / 100)
+        classes = tf.where(classes == 255, 0, classes)  # as the black border of the images
         # At borders, the two may be rounded to different neighbours.
         assert (pixels == classes.numpy()).mean() > 0.97
         moved.append((classes.numpy() != masks.numpy()).mean())
     assert np.mean(moved) > 0.05
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.RandomTranslation((0.5, 0.5), (0.0, 0.0), fill_mode="constant"),
+        # Keras fills masks with the value of the images, here a label beyond the classes.
+        keras.layers.RandomTranslation((0.5, 0.5), 0.0, fill_mode="constant", fill_value=127.0),
+        keras.layers.RandomTranslation((0.5, 0.5), 0.0, fill_mode="constant", fill_value=255.0),
+    ],
+)
+def test_new_pixels_have_no_class(layer):
+    images = tf.fill((2, 8, 6, 3), 60.0)
+    masks = np.ones((2, 8, 6, 1), "int32")
+    masks[:, 1] = 255
+    found, labels = augmented(own_function(layer, ignore_class=255), images, tf.constant(masks))
+    np.testing.assert_array_equal(labels[:, :4], 255)
+    np.testing.assert_array_equal(labels[:, 4:], masks[:, :4])
+    np.testing.assert_array_equal(found[:, :4], layer.fill_value)
+    _, labels = augmented(own_function(layer, ignore_class=3), images, tf.constant(masks))
+    np.testing.assert_array_equal(labels[:, :4], 3)
+
+
+def test_new_pixels_of_a_folder_are_ignored(own_folder):
+    def batches(layer, **arguments):
+        data = petseg.load_folder(
+            own_folder, class_names=("a", "b", "c"), image_size=(32, 32), augment=layer, **arguments
+        )
+        return np.concatenate([masks for _, masks in data.train])
+
+    plain = batches(False)
+    for layer in (
+        keras.layers.RandomRotation((0.125, 0.125), fill_mode="constant"),
+        keras.layers.RandomZoom((0.5, 0.5), fill_mode="constant"),
+        keras.layers.RandomPerspective(1.0, seed=0),
+    ):
+        found = batches(layer)
+        assert np.mean(found == 255) > np.mean(plain == 255) + 0.05, layer.name
+        assert np.mean(found == 0) < np.mean(plain == 0) + 0.02, layer.name
+        message = rf"must not make pixels without a class.*Received: {type(layer).__name__}, which"
+        with pytest.raises(ValueError, match=message):
+            batches(layer, ignore_class=None)
+    batches(keras.layers.Resizing(32, 32), ignore_class=None)
 
 
 def test_a_model_trains_with_keras_layers(tmp_path):

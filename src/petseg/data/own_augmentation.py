@@ -13,21 +13,28 @@ Function = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 _FRACTIONS = (
     "`augment` must keep the classes of masks. Received: layers that return fractions, because "
-    "they mix or interpolate masks, as AugMix does. Remove them."
+    "they mix or interpolate masks. Remove them."
 )
 
+# Added to labels while a layer fills new pixels. The layer fills masks with the value that it fills
+# images with, which lies in [0, 255]. So lower values are new pixels.
+_FILL_OFFSET = 512
 
-def own_function(augment: Any) -> Function:
+
+def own_function(augment: Any, ignore_class: int | None = None) -> Function:
     """Returns the function of a batch that an argument `augment` stands for.
 
     Args:
-        augment: A function, or a layer or `keras.Sequential` of Keras's preprocessing layers.
+        augment: A function, or a layer, `keras.Sequential` or `keras.layers.Pipeline` of Keras's
+            preprocessing layers.
+        ignore_class: The label of pixels without a class, which the new pixels get where a layer
+            fills them with a constant. None where the data have no such label.
 
     Returns:
         A function of float images and integer masks that returns both.
 
     Raises:
-        ValueError: If a layer does not transform masks.
+        ValueError: If a layer does not transform masks, or fills them and `ignore_class` is None.
     """
     if not isinstance(augment, keras.layers.Layer):
         function: Function = augment
@@ -39,17 +46,42 @@ def own_function(augment: Any) -> Function:
                 "`augment` must hold layers of Keras that transform images and masks together, "
                 f"such as RandomRotation. Received: {type(layer).__name__}."
             )
+        if _fills(layer) and ignore_class is None:
+            raise ValueError(
+                "`augment` must not make pixels without a class, as the data have no "
+                f"`ignore_class`. Received: {type(layer).__name__}, which fills them with a "
+                "constant. Pass `fill_mode` to it, such as 'reflect', or leave it out."
+            )
 
     def by_layers(images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         data = {IMAGES: images, MASKS: masks}
         for layer in layers:
-            data = layer(data, training=True)
+            data = _apply(layer, data, ignore_class)
         found = tf.cast(data[MASKS], tf.float32)
         whole = tf.round(found)
         with tf.control_dependencies([tf.debugging.assert_equal(found, whole, _FRACTIONS)]):
             return data[IMAGES], tf.cast(whole, masks.dtype)
 
     return by_layers
+
+
+def _apply(
+    layer: keras.layers.Layer, data: dict[str, tf.Tensor], ignore_class: int | None
+) -> dict[str, tf.Tensor]:
+    if not _fills(layer):
+        return dict(layer(data, training=True))
+    data = layer({**data, MASKS: data[MASKS] + _FILL_OFFSET}, training=True)
+    masks = data[MASKS] - _FILL_OFFSET
+    return {**data, MASKS: tf.where(masks < 0, tf.cast(ignore_class, masks.dtype), masks)}
+
+
+def _fills(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer fills new pixels of masks with a constant."""
+    if isinstance(layer, keras.layers.Resizing):
+        return bool(layer.pad_to_aspect_ratio and layer.fill_mode == "constant")
+    # RandomPerspective has no other mode.
+    is_perspective = isinstance(layer, keras.layers.RandomPerspective)
+    return is_perspective or getattr(layer, "fill_mode", None) == "constant"
 
 
 def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

@@ -72,6 +72,7 @@ def training_batches(
     batching: Batching,
     num_classes: int,
     background: int | None = None,
+    ignore_class: int | None = None,
 ) -> tf.data.Dataset:
     """Makes training batches, shuffled each epoch and, if wanted, augmented each epoch.
 
@@ -83,6 +84,7 @@ def training_batches(
         batching: Size, number and seed of the batches, and how they are augmented.
         num_classes: Number of classes.
         background: The background class, for augmentation that pastes objects.
+        ignore_class: Label of pixels without a class, for augmentation that makes such pixels.
 
     Returns:
         Batches `(images, masks)`, see the description of this module.
@@ -93,7 +95,8 @@ def training_batches(
     if isinstance(augmentation, Augmentation):
         described = asdict(augmentation)
     elif augmentation is not None:
-        function, described = own_function(augmentation), description(augmentation)
+        function = own_function(augmentation, ignore_class)
+        described = description(augmentation)
     scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
     size = math.ceil(scale * height), math.ceil(scale * width)

@@ -116,7 +116,8 @@ def make_splits(
         as they are first read, or in a file, which is written now.
 
     Raises:
-        ValueError: If an `Augmentation` needs a background class and there is none.
+        ValueError: If an `Augmentation` needs a background class, or Keras's layers make pixels
+            without a class, and there is none.
     """
     background = background_of(class_names)
     augment = batching.augment
@@ -130,7 +131,9 @@ def make_splits(
                     f"the background class so, or set `{name}` to 0."
                 )
     return Splits(
-        train=training_batches(examples["train"], batching, len(class_names), background),
+        train=training_batches(
+            examples["train"], batching, len(class_names), background, ignore_class
+        ),
         val=evaluation_batches(examples["val"], batching, cache=batching.cache),
         # Usually read once, so not worth the memory.
         test=evaluation_batches(examples["test"], batching, cache=False),
