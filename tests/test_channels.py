@@ -1,5 +1,7 @@
 """Images of any number of channels: models, weights, training, prediction and export."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -329,6 +331,58 @@ def test_a_damaged_file_is_named(bands, tmp_path, name):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=rf"{name} cannot be read as an image"):
         read_image(path, channels=5)
+
+
+def own_data(root, images, suffix):
+    """Writes images and masks in folders of splits."""
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (root / split / kind).mkdir(parents=True)
+        for index, pixels in enumerate(images):
+            path = root / split / "images" / f"{index}.{suffix}"
+            np.save(path, pixels) if suffix == "npy" else write_tiff(path, pixels)
+            mask = np.zeros(pixels.shape[:2], "uint8")
+            mask[18:] = 1
+            Image.fromarray(mask).save(root / split / "masks" / f"{index}.png")
+
+
+def test_arrays_of_rgb_are_images_in_a_folder_of_their_own(tmp_path):
+    images = images_of(3, size=(36, 48))
+    own_data(tmp_path, images, "npy")
+    names = ("soil", "water")
+    assert petseg.data.verify_folder(tmp_path, class_names=names) == []
+    data = petseg.load_folder(tmp_path, class_names=names, image_size=(36, 48))
+    np.testing.assert_array_equal(next(iter(data.val))[0], images)
+    for index, pixels in enumerate(images):
+        Image.fromarray(255 - pixels).save(tmp_path / "val" / "images" / f"{index}.png")
+    data = petseg.load_folder(tmp_path, class_names=names, image_size=(36, 48))
+    np.testing.assert_array_equal(next(iter(data.val))[0], 255 - images)
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [("npy", 4), ("npy", 1), ("tif", 4), ("tif", 8)])
+def test_a_folder_of_other_channels_is_told_from_a_damaged_one(suffix, channels, tmp_path):
+    own_data(tmp_path, images_of(channels, size=(36, 48)), suffix)
+    problem, *others = petseg.data.verify_folder(tmp_path, class_names=("soil", "water"))
+    assert problem.kind == "unreadable"
+    expected = rf"has {channels} channels?, and 3 .*Pass `channels={channels}`, or replace the file"
+    assert re.match(expected, problem.detail)
+    assert {other.kind for other in others} == {"unreadable"}
+    data = petseg.load_folder(tmp_path, class_names=("soil", "water"), image_size=(32, 32))
+    with pytest.raises(tf.errors.OpError, match=rf"0\.{suffix} {expected}"):
+        next(iter(data.val))
+
+
+def test_a_list_names_arrays(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for index, (split, line) in enumerate({"train": "0.npy", "val": "1", "test": "2.npy"}.items()):
+        np.save(tmp_path / "images" / f"{index}.npy", np.full((36, 48, 4), index, "uint8"))
+        Image.new("L", (48, 36)).save(tmp_path / "masks" / f"{index}.png")
+        (tmp_path / f"{split}.txt").write_text(line)
+    names = ("soil", "water")
+    source = petseg.data.DataSource(str(tmp_path), classes=names, channels=4)
+    found = [next(iter(split))["image"] for split in source.examples().values()]
+    assert [int(image[0, 0, 0]) for image in found] == [0, 1, 2]
 
 
 def test_a_folder_of_many_channels_is_loaded_trained_on_and_predicted(bands, tmp_path, cli):

@@ -36,20 +36,19 @@ class _ChannelsError(Exception):
         self.shape = shape
 
 
-def is_image_name(path: Path, channels: int = 3) -> bool:
+def is_image_name(path: Path, arrays: bool = False) -> bool:
     """Returns whether a file counts as an image, by its name alone.
 
     Args:
         path: The file. It need not exist.
-        channels: Number of channels of the images that are wanted.
+        arrays: Whether `.npy` files count.
 
     Returns:
         True if the suffix, in upper or lower case, is one of `IMAGE_SUFFIXES`, or `.npy` where
-        other images than RGB are wanted, and the file is not hidden (a name that begins with a
-        dot).
+        `arrays` says so, and the file is not hidden (a name that begins with a dot).
     """
     suffix = path.suffix.lower()
-    is_image = suffix in IMAGE_SUFFIXES or (channels != 3 and suffix == ARRAY_SUFFIX)
+    is_image = suffix in IMAGE_SUFFIXES or (arrays and suffix == ARRAY_SUFFIX)
     return is_image and not path.name.startswith(".")
 
 
@@ -290,7 +289,7 @@ def find_images(
     Args:
         folder_or_pattern: A folder, or a glob pattern such as "photos/*.jpg". `**` matches any
             number of folders.
-        channels: As for `is_image_name`.
+        channels: Number of channels of the images. Where it is not 3, `.npy` files count.
         on_error: Function of the error of a subfolder that cannot be listed. By default the error
             is raised.
 
@@ -314,7 +313,7 @@ def find_images(
         ]
     else:
         found = [Path(match) for match in glob.glob(str(folder), recursive=True)]  # noqa: PTH207
-    paths = sorted(path for path in found if is_image_name(path, channels) and path.is_file())
+    paths = sorted(path for path in found if is_image_name(path, channels != 3) and path.is_file())
     if not paths:
         raise FileNotFoundError(
             f"No image files in {folder}. Looked for {', '.join(sorted(IMAGE_SUFFIXES))}."

@@ -505,7 +505,7 @@ def files_of(paths: Iterable[str | os.PathLike[str]], channels: int = 3) -> list
     Args:
         paths: Image files, folders (all images in them and their subfolders, sorted) and patterns
             such as "photos/*.jpg".
-        channels: As for `is_image_name`.
+        channels: As for `find_images`.
 
     Returns:
         The files. A path of a file is kept as it is, whether the file exists or not.

@@ -153,7 +153,8 @@ def load_folder(
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
         channels: Number of channels of your own images: 3 for RGB, 1 for grey. Of other numbers,
             the files must have as many channels: TIFF, `.npy` of `(H, W, channels)`, or images with
-            transparency. uint16 is scaled: 65535 becomes 255.
+            transparency. TIFF files with more bands than RGB, and `.npy` files, are never
+            converted. uint16 is scaled: 65535 becomes 255.
         oversample: Whether training images with rare classes come several times in an epoch: a
             class that a share f of the images has up to `sqrt(0.5 / f)` times (arXiv:1908.03195).
             Reads all training masks at once.

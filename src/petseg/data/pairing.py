@@ -38,7 +38,8 @@ def pair_up(image_folder: Path, mask_folder: Path, channels: int = 3) -> Pairing
     Args:
         image_folder: The folder of the images.
         mask_folder: The folder of the masks.
-        channels: Number of channels of the images. Where it is not 3, `.npy` files are images.
+        channels: Number of channels of the images. Where it is 3, `.npy` files are images only in a
+            folder without other images.
 
     Returns:
         The pairs, and the files without a partner.
@@ -122,12 +123,13 @@ def mask_ending(images: Collection[str], masks: Collection[str], folder: Path) -
     return "" if counts[""] or not masks or not images else None
 
 
-def by_stem(folder: Path, channels: int = 3) -> dict[str, Path]:
-    """Lists the images of a folder by their names without suffix.
+def by_stem(folder: Path, channels: int | None = None) -> dict[str, Path]:
+    """Lists the images or the masks of a folder by their names without suffix.
 
     Args:
         folder: The folder.
-        channels: Number of channels of the images.
+        channels: Number of channels of the images, as for `pair_up`. None for masks, which are no
+            `.npy` files.
 
     Returns:
         The files.
@@ -136,10 +138,12 @@ def by_stem(folder: Path, channels: int = 3) -> dict[str, Path]:
         FileNotFoundError: If the folder is missing.
         ValueError: If two files differ by the suffix alone.
     """
+    paths = [path for path in files_in(folder) if is_image_name(path, channels is not None)]
+    photos = [path for path in paths if is_image_name(path)]
+    if channels == 3 and photos:  # Arrays beside photos are other data.
+        paths = photos
     files: dict[str, Path] = {}
-    for path in files_in(folder):
-        if not is_image_name(path, channels):
-            continue
+    for path in paths:
         if path.stem in files:
             raise ValueError(
                 f"{path} and {files[path.stem].name} have the same name except for the suffix, so "

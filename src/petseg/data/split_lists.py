@@ -85,10 +85,10 @@ def listed_pairs(
 def _find(root: Path, line: str, pairing: Pairing | None) -> tuple[Path | None, Path | None]:
     """Finds the image and the mask that a line names."""
     parts = line.replace("\\", "/").split()
-    if len(parts) == 2 and all(is_image_name(Path(part)) for part in parts):
+    if len(parts) == 2 and all(is_image_name(Path(part), arrays=True) for part in parts):
         return trailing_path(root, parts[0]), trailing_path(root, parts[1])
     name = Path(line.replace("\\", "/"))
-    stem = name.stem if is_image_name(name) else name.name
+    stem = name.stem if is_image_name(name, arrays=True) else name.name
     if pairing is None:
         return trailing_path(root, line), None
     return pairing.pairs.get(stem, (pairing.images.get(stem), None))
