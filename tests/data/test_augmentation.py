@@ -64,6 +64,8 @@ class TestSettings:
     def test_a_similar_name_is_suggested(self):
         with pytest.raises(ValueError, match=r"Received: 'string'\. Did you mean 'strong'\?"):
             find_augmentation("string")
+        with pytest.raises(ValueError, match=r"Received: None\.$"):
+            find_augmentation(None)
 
     @pytest.mark.parametrize(
         ("name", "value", "expected"),

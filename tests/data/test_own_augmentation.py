@@ -46,10 +46,10 @@ def test_keras_layers_move_images_and_masks_together():
             keras.layers.RandomTranslation(0.2, 0.2, interpolation="nearest", fill_mode="constant"),
         ]
     )
-    function, moved = own_function(layers, ignore_class=255), []
+    function, moved = own_function(layers, (48, 64), ignore_class=255), []
     for _, masks in pets(False).train:
         shown = tf.repeat(tf.cast(masks, tf.float32), 3, axis=-1) * 100
-        images, classes = augmented(function, shown, masks)
+        images, classes = augmented(function, shown, masks, num_classes=3, ignore_class=255)
         pixels = np.rint(images[..., :1].numpy() / 100)
         classes = tf.where(classes == 255, 0, classes)  # as the black border of the images
         # At borders, the two may be rounded to different neighbours.
@@ -71,11 +71,12 @@ def test_new_pixels_have_no_class(layer):
     images = tf.fill((2, 8, 6, 3), 60.0)
     masks = np.ones((2, 8, 6, 1), "int32")
     masks[:, 1] = 255
-    found, labels = augmented(own_function(layer, ignore_class=255), images, tf.constant(masks))
+    function = own_function(layer, (8, 6), ignore_class=255)
+    found, labels = augmented(function, images, tf.constant(masks), num_classes=2, ignore_class=255)
     np.testing.assert_array_equal(labels[:, :4], 255)
     np.testing.assert_array_equal(labels[:, 4:], masks[:, :4])
     np.testing.assert_array_equal(found[:, :4], layer.fill_value)
-    _, labels = augmented(own_function(layer, ignore_class=3), images, tf.constant(masks))
+    _, labels = own_function(layer, (8, 6), ignore_class=3)(images, tf.constant(masks))
     np.testing.assert_array_equal(labels[:, :4], 3)
 
 
@@ -127,7 +128,13 @@ def test_a_model_trains_with_keras_layers(tmp_path):
         (lambda images, masks: (images, masks[..., 0]), "must return masks of shape"),
         (lambda i, m: (i, tf.cast(m, tf.float32)), "must return masks of integers.*float32"),
         (keras.layers.Dense(3), "must hold layers of Keras that transform images and masks.*Dense"),
-        (keras.layers.CutMix(), "must return masks of shape"),
+        (keras.layers.CutMix(), r"must keep the classes .*Received: CutMix, which mixes .*it\.$"),
+        (keras.layers.MixUp(), r"must keep the classes .*Received: MixUp, which mixes .*it\.$"),
+        (keras.layers.AugMix(), r"must keep the classes .*Received: AugMix, which mixes .*it\.$"),
+        (
+            keras.layers.RandomCrop(16, 32),
+            r"must return images of `image_size`, \(48, 64\)\. Received: RandomCrop\(16, 32\)",
+        ),
     ],
 )
 def test_what_does_not_keep_masks_is_refused(augment, message):
@@ -135,7 +142,44 @@ def test_what_does_not_keep_masks_is_refused(augment, message):
         first_batch(augment)
 
 
-def test_layers_that_mix_classes_are_refused():
-    batches = pets(keras.layers.AugMix(factor=0.9, seed=0), count=40).train
+def test_layers_that_interpolate_masks_are_refused():
+    # RandomCrop enlarges what is too small, masks as well as images.
+    layers = keras.Sequential([keras.layers.Resizing(24, 32), keras.layers.RandomCrop(48, 64)])
     with pytest.raises(tf.errors.InvalidArgumentError, match="`augment` must keep the classes"):
-        list(batches)
+        list(pets(layers).train)
+
+
+def test_labels_that_are_no_classes_are_refused():
+    splits = pets(lambda images, masks: (images, masks + 50))
+    model = petseg.unet(backbone="mobilenetv2", weights=None, class_names=splits.class_names)
+    message = r"`augment` must return masks of the classes 0 to 2\. Received other labels:.*5[012]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        petseg.finetune(model, splits.train, splits.val, frozen_epochs=0, epochs=1, verbose=0)
+    batch = tf.zeros((1, 4, 4, 3)), tf.constant(255, shape=(1, 4, 4, 1))
+    _, found = augmented(lambda *both: both, *batch, num_classes=2, ignore_class=255)
+    np.testing.assert_array_equal(found, 255)
+
+
+def test_a_pipeline_is_a_list_of_its_layers():
+    layers = [keras.layers.RandomRotation(0.1, seed=1), keras.layers.RandomHue(0.1, seed=2)]
+    pipeline = keras.layers.Pipeline([layers[0], keras.layers.Pipeline(layers[1:])])
+    described = seeded_epochs(pets(pipeline).train).description["augment"]["layers"]
+    assert [layer["class_name"] for layer in described] == ["RandomRotation", "RandomHue"]
+    batch = tf.random.uniform((2, 8, 8, 3), maxval=255.0), tf.zeros((2, 8, 8, 1), tf.int32)
+    found, _ = own_function(pipeline, (8, 8))(*batch)
+    assert not np.allclose(found, batch[0])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.RandomGrayscale(1.0),
+        keras.layers.ContrastLimitedAdaptiveHistogramEqualization(),
+    ],
+)
+def test_layers_of_images_alone_leave_masks(layer):
+    plain, changed = (
+        np.concatenate(parts, axis=-1) for parts in (first_batch(False), first_batch(layer))
+    )
+    np.testing.assert_array_equal(plain[..., 3], changed[..., 3])
+    assert not np.allclose(plain[..., :3], changed[..., :3])

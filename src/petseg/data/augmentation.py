@@ -119,8 +119,9 @@ def find_augmentation(value: Any) -> Augmentation | Callable[..., Any] | None:
         return LIGHT if value else None
     if isinstance(value, Augmentation) or (callable(value) and not isinstance(value, type)):
         return value
+    near = validation.did_you_mean(value, AUGMENTATIONS) if isinstance(value, str) else ""
     raise ValueError(
         "`augment` must be True, False, 'light', 'strong', a `petseg.data.Augmentation`, a "
         "function of images and masks, or preprocessing layers of Keras. "
-        f"Received: {value!r}.{validation.did_you_mean(value, AUGMENTATIONS)}"
+        f"Received: {value!r}.{near}"
     )

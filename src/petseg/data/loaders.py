@@ -54,8 +54,8 @@ def load_pets(
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
             objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
             function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
-            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
-            both.
+            both. A preprocessing layer of Keras, or a `keras.Sequential` or `keras.layers.Pipeline`
+            of them, is applied to both.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
         cache: Where training and validation images are kept once they are resized: "memory"; the
             path of a folder, into which they are written now; or False to read the files again in
@@ -148,8 +148,8 @@ def load_folder(
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
             objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
             function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
-            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
-            both.
+            both. A preprocessing layer of Keras, or a `keras.Sequential` or `keras.layers.Pipeline`
+            of them, is applied to both.
         seed: Seed of the order of the training examples and of their augmentation, 0 or more.
         channels: Number of channels of your own images: 3 for RGB, 1 for grey. Of other numbers,
             the files must have as many channels: TIFF, `.npy` of `(H, W, channels)`, or images with
@@ -308,8 +308,8 @@ def synthetic_pets(
             and jitters colour. "strong" also makes scenes with small, several and partly hidden
             objects. False changes nothing. A `petseg.data.Augmentation` sets each strength. A
             function gets batches of images (float32 in [0, 255]) and masks (int32), and returns
-            both. A preprocessing layer of Keras, or a `keras.Sequential` of them, is applied to
-            both.
+            both. A preprocessing layer of Keras, or a `keras.Sequential` or `keras.layers.Pipeline`
+            of them, is applied to both.
         seed: Seed of the drawings, of the order of the training examples and of their
             augmentation, 0 or more.
 

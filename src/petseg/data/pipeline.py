@@ -95,7 +95,7 @@ def training_batches(
     if isinstance(augmentation, Augmentation):
         described = asdict(augmentation)
     elif augmentation is not None:
-        function = own_function(augmentation, ignore_class)
+        function = own_function(augmentation, batching.image_size, ignore_class)
         described = description(augmentation)
     scale = CROP_MARGIN if isinstance(augmentation, Augmentation) else 1.0
     height, width = batching.image_size
@@ -117,7 +117,9 @@ def training_batches(
                 background=background,
             )
         batch = _to_batch(images, masks)
-        return batch if function is None else augmented(function, *batch)
+        if function is None:
+            return batch
+        return augmented(function, *batch, num_classes=num_classes, ignore_class=ignore_class)
 
     return SeededEpochs(
         records,
