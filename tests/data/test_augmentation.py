@@ -12,7 +12,16 @@ from petseg.data.augmentation import find_augmentation
 from petseg.data.batch_augmentation import augment_batch
 
 BACKGROUND = 1
-EVERYTHING = Augmentation(mosaic=0.4, paste=0.5, occlusion=0.5, elastic=2.0, blur=0.5, noise=0.5)
+EVERYTHING = Augmentation(
+    mosaic=0.4,
+    paste=0.5,
+    occlusion=0.5,
+    elastic=2.0,
+    blur=0.5,
+    noise=0.5,
+    hue=0.3,
+    rotation=30,
+)
 
 
 def random_batch(count=6, size=(40, 40)):
@@ -76,6 +85,11 @@ class TestSettings:
             ("occlusion", "0.5", r"a number in \[0, 1\]"),
             ("blur", None, r"a number in \[0, 1\]"),
             ("noise", float("nan"), r"a number in \[0, 1\]"),
+            ("hue", 1.5, r"a number in \[0, 1\]"),
+            ("rotation", -1, "an angle in degrees, 0 to 180"),
+            ("rotation", 181, "an angle in degrees, 0 to 180"),
+            ("rotation", "90", "an angle in degrees, 0 to 180"),
+            ("rotation", True, "an angle in degrees, 0 to 180"),
             ("elastic", -1, "a number of pixels of 0 or more"),
             ("elastic", float("inf"), "a number of pixels of 0 or more"),
             ("contrast", 0.8, "two numbers of 0 or more, the least and the greatest factor"),
@@ -188,6 +202,35 @@ class TestAugment:
             assert both.sum() > 32
             seen = np.where(greys > (low + high) / 2, 2, 0)
             np.testing.assert_array_equal(seen[both], moved_masks[both])
+
+    def test_mask_turns_with_image(self):
+        # The pixels of the image say the class: halfway between two greys, bilinear crosses where
+        # nearest neighbour steps.
+        masks = np.zeros((64, 40, 50, 1), np.uint8)
+        masks[:, 12:30, 20:] = 2
+        images = np.repeat(np.where(masks == 2, 170, 80), 3, axis=-1).astype(np.uint8)
+        plain = Augmentation(0.0, (1, 1), (1, 1))
+        turned = Augmentation(0.0, (1, 1), (1, 1), rotation=180)
+        options = {"seed": (3, 0), "image_size": (40, 50)}
+        moved, moved_masks = augment_batch(images, masks, augmentation=turned, **options)
+        assert moved_masks.dtype == tf.int32
+        assert set(np.unique(moved_masks)) == {0, 2}
+        seen = np.where(moved.numpy()[..., :1] > 125, 2, 0)
+        # A crop enlarges edges that the rotation has smoothed.
+        assert np.mean(seen == moved_masks) > 0.985
+        _, labels = augment_batch(images, masks, augmentation=plain, **options)
+        assert np.mean(np.any(labels != moved_masks, axis=(1, 2, 3))) > 0.9
+
+    def test_presets_neither_turn_nor_shift_the_hue(self):
+        batch = random_batch()
+        for preset in (LIGHT, STRONG):
+            assert (preset.rotation, preset.hue) == (0, 0)
+            # Rotation by nothing and hue by nothing would still round the pixels.
+            tiny = dataclasses.replace(preset, hue=1e-9, rotation=1e-9)
+            for one, other in zip(
+                augmented(batch, (1, 2), preset), augmented(batch, (1, 2), tiny), strict=True
+            ):
+                np.testing.assert_allclose(one, other, atol=0.05)
 
     @pytest.mark.parametrize("size", [47, 70, 90, 128])
     def test_edges_are_not_padded(self, size):

@@ -1,11 +1,21 @@
 """The transformations of a batch, one by one."""
 
+import colorsys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from petseg.data import transforms
-from petseg.data.transforms import degrade, elastic, jitter_colour, occlude, random_boxes
+from petseg.data.transforms import (
+    degrade,
+    elastic,
+    jitter_colour,
+    occlude,
+    random_boxes,
+    rotate,
+    shift_hue,
+)
 
 BACKGROUND = 1
 
@@ -36,6 +46,50 @@ class TestCropAndColour:
         # Its grey is 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2; saturation 1.3 gives
         # (222.74, 92.74, 27.74); contrast 1.2 and brightness 25.5 give 1.2 x - 25.5 + 25.5.
         np.testing.assert_allclose(changed[0, 0], [255.0, 111.288, 33.288], atol=1e-3)
+
+    def test_hue_by_hand(self):
+        colours = [[255.0, 0.0, 0.0], [90.0, 90.0, 90.0], [40.0, 200.0, 120.0]]
+        images = tf.tile(tf.constant([[colours]]), (50, 1, 1, 1))
+        shifts = tf.random.stateless_uniform((50, 1, 1), (1, 2), -0.5, 0.5).numpy().ravel()
+        assert np.ptp(shifts) > 0.9
+        for found, shift in zip(shift_hue(images, (1, 2), 0.5).numpy(), shifts, strict=True):
+            for colour, pixel in zip(colours, found[0], strict=True):
+                hue, *rest = colorsys.rgb_to_hsv(*colour)
+                expected = colorsys.hsv_to_rgb((hue + shift) % 1, *rest)
+                np.testing.assert_allclose(pixel, expected, atol=0.01)
+
+    def test_other_channels_have_no_hue(self):
+        images = tf.ones((2, 3, 3, 4))
+        assert shift_hue(images, (1, 2), 0.5) is images
+
+
+class TestRotation:
+    def test_by_hand(self):
+        """Where each pixel comes from is computed one by one."""
+        height, width = 21, 30
+        y, x = np.mgrid[:height, :width].astype("float32")
+        ramp = np.stack([2 * x + 3 * y] * 3, axis=-1)
+        masks = np.random.default_rng(0).integers(0, 200, (height, width, 1), np.uint8)
+        images, labels = rotate(np.stack([ramp] * 4), np.stack([masks] * 4), (4, 5), 40.0)
+        angles = tf.random.stateless_uniform((4,), (4, 5), -np.radians(40), np.radians(40)).numpy()
+        assert labels.dtype == tf.int32
+        assert (angles.min() < 0) & (angles.max() > 0)
+        for image, label, angle in zip(images.numpy(), labels.numpy(), angles, strict=True):
+            right, down = x - (width - 1) / 2, y - (height - 1) / 2
+            from_x = np.cos(angle) * right - np.sin(angle) * down + (width - 1) / 2
+            from_y = np.sin(angle) * right + np.cos(angle) * down + (height - 1) / 2
+            inside = (from_x >= 0) & (from_x <= width - 1) & (from_y >= 0) & (from_y <= height - 1)
+            assert 0.5 < inside.mean() < 0.95
+            expected = (2 * from_x + 3 * from_y)[inside]
+            np.testing.assert_allclose(image[inside, 0], expected, atol=1e-3)
+            columns, rows = (np.rint(each[inside]).astype(int) for each in (from_x, from_y))
+            assert np.mean(label[inside] == masks[rows, columns]) > 0.99  # the rest are ties
+
+    def test_edges_are_reflected(self):
+        masks = np.full((8, 20, 31, 1), 7, np.uint8)
+        images, labels = rotate(np.full((8, 20, 31, 3), 200, np.uint8), masks, (0, 0), 180.0)
+        np.testing.assert_array_equal(labels, 7)
+        np.testing.assert_allclose(images, 200.0, atol=1e-3)
 
 
 class TestOcclusion:

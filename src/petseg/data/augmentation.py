@@ -34,6 +34,8 @@ class Augmentation:
         elastic: Largest displacement of labels, in pixels. The image stays as it is.
         blur: Probability that a batch is blurred.
         noise: Probability that a batch gets noise.
+        hue: Largest shift, as a share of the circle of colours. For RGB images only.
+        rotation: Largest angle in degrees, 0 to 180. Images and masks are reflected at their edges.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -52,9 +54,11 @@ class Augmentation:
     elastic: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    hue: float = 0.0
+    rotation: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "mosaic", "paste", "occlusion", "blur", "noise"):
+        for name in ("brightness", "mosaic", "paste", "occlusion", "blur", "noise", "hue"):
             value = validation.fraction(name, getattr(self, name), closed=True)
             object.__setattr__(self, name, value)
         for name in ("contrast", "saturation"):
@@ -64,6 +68,11 @@ class Augmentation:
                 f"`elastic` must be a number of pixels of 0 or more. Received: {self.elastic!r}."
             )
         object.__setattr__(self, "elastic", float(self.elastic))
+        if not validation.is_number(self.rotation) or not 0 <= self.rotation <= 180:
+            raise ValueError(
+                f"`rotation` must be an angle in degrees, 0 to 180. Received: {self.rotation!r}."
+            )
+        object.__setattr__(self, "rotation", float(self.rotation))
         if self.mosaic + self.paste > 1:
             raise ValueError(
                 "`mosaic` and `paste` must add up to at most 1: a batch becomes one or the other. "

@@ -11,6 +11,8 @@ from petseg.data.transforms import (
     jitter_colour,
     occlude,
     random_boxes,
+    rotate,
+    shift_hue,
 )
 
 NUM_DRAWS = 8  # uniform numbers for each image: five for the box, three for the colour
@@ -43,6 +45,8 @@ def augment_batch(
         `(images, masks)`: float32 `(N, *image_size, C)` in [0, 255] and int32
         `(N, *image_size, 1)`.
     """
+    if augmentation.rotation:
+        images, masks = rotate(images, masks, child_seed(seed, 7), augmentation.rotation)
     count = tf.shape(images)[0]
     draws = tf.unstack(tf.random.stateless_uniform((NUM_DRAWS, count), seed), num=NUM_DRAWS)
     boxes = random_boxes(*draws[:5])
@@ -79,6 +83,8 @@ def augment_batch(
         new_images, new_masks = occlude(
             new_images, new_masks, child_seed(seed, 5), augmentation.occlusion, background
         )
+    if augmentation.hue:
+        new_images = shift_hue(new_images, child_seed(seed, 8), augmentation.hue)
     new_images = jitter_colour(new_images, *draws[5:], augmentation=augmentation)
     if augmentation.blur or augmentation.noise:
         new_images = degrade(

@@ -87,6 +87,64 @@ def jitter_colour(
     return tf.ensure_shape(tf.reshape(pixels, shape), images.shape)
 
 
+def shift_hue(images: tf.Tensor, seed: tf.Tensor, largest: float) -> tf.Tensor:
+    """Turns the circle of colours of each image.
+
+    Args:
+        images: float32 `(N, H, W, C)` in [0, 255]. Images that are not RGB are returned as they
+            are.
+        seed: Two integers.
+        largest: Largest shift, as a share of the circle.
+
+    Returns:
+        float32 `(N, H, W, C)` in [0, 255].
+    """
+    if images.shape[-1] != 3:
+        return images
+    shape = (tf.shape(images)[0], 1, 1)
+    shifts = tf.random.stateless_uniform(shape, seed, -largest, largest)
+    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(images / 255.0), axis=-1)
+    hue = tf.math.floormod(hue + shifts, 1.0)
+    return 255.0 * tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1))
+
+
+def rotate(
+    images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, degrees: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rotates images and masks around their centres, and reflects them at their edges.
+
+    Args:
+        images: uint8 or float32 `(N, H, W, C)` in [0, 255], resampled bilinearly.
+        masks: Integer classes `(N, H, W, 1)`, resampled by nearest neighbour.
+        seed: Two integers.
+        degrees: Largest angle, in both directions.
+
+    Returns:
+        The images as float32 and the masks as int32.
+    """
+    count, height, width = tf.unstack(tf.shape(images)[:3])
+    largest = math.radians(degrees)
+    angles = tf.random.stateless_uniform((count,), seed, -largest, largest)
+    cos, sin, zero = tf.cos(angles), tf.sin(angles), tf.zeros_like(angles)
+    x, y = tf.cast(width - 1, tf.float32) / 2.0, tf.cast(height - 1, tf.float32) / 2.0
+    # For each pixel of the result, its place in the image: the centre (x, y) stays.
+    rows = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero]
+
+    def rotated(values: tf.Tensor, interpolation: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=values,
+            transforms=tf.stack(rows, axis=1),
+            output_shape=(height, width),
+            fill_value=0.0,
+            interpolation=interpolation,
+            fill_mode="REFLECT",
+        )
+
+    images = tf.ensure_shape(rotated(tf.cast(images, tf.float32), "BILINEAR"), images.shape)
+    masks = tf.ensure_shape(rotated(tf.cast(masks, tf.int32), "NEAREST"), masks.shape)
+    return images, masks
+
+
 def occlude(
     images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, probability: float, background: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
