@@ -2,11 +2,13 @@
 
 import io
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,14 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.speed.ray_prediction import wait_for_parts, workers
 from petseg_cli import main
+from petseg_runtime import ray_prediction
 from petseg_runtime.output_notes import is_whole
 from petseg_runtime.part_folders import only_process
-from petseg_runtime.prediction_index import PredictionIndex
+from petseg_runtime.prediction_index import PredictionIndex, name_of_part
 from petseg_runtime.ray_prediction import predict_photos
+from petseg_runtime.ray_worker import PHOTOS as COLUMNS
+from petseg_runtime.ray_worker import Job, Worker
+from petseg_runtime.work_marks import WorkMarks
 
 # Ray sets options of its own that it has deprecated.
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")
@@ -155,6 +161,28 @@ def test_a_killed_driver_loses_and_repeats_nothing(cluster, folder, photos, expe
     check_index(out / "index.parquet", photos, expected)
     after = identities(out)
     assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_photo_that_kills_its_worker_is_named(folder, photos, expected, monkeypatch):
+    poisoned = folder / "poisoned"
+    poisoned.mkdir()
+    for number in range(9):
+        shutil.copy(photos / f"{number:02}.jpg", poisoned)
+    shutil.copy(photos / "09.jpg", poisoned / "poison.jpg")
+    out = folder / "poisoned-masks"
+    monkeypatch.setattr(ray_prediction, "LEAST_BATCHES", 1)  # the photo has others in its batch
+    rows = pq.read_table(predict_photos(poisoned, out)).to_pylist()
+    assert len(rows) == 10
+    (failed,) = [row for row in rows if row["error"]]
+    assert failed["path"] == str(poisoned / "poison.jpg")
+    assert "ended 2 times at this photo" in failed["error"]
+    found = masks(out)
+    assert len(found) == 9
+    for name, mask in found.items():
+        wanted = Image.open(io.BytesIO(expected[name]))
+        np.testing.assert_array_equal(Image.open(io.BytesIO(mask)), wanted)
+    assert {path.name for path in out.iterdir()} == {*found, "index.parquet"}
 
 
 @pytest.mark.usefixtures("cluster")
@@ -291,6 +319,20 @@ def test_a_damaged_part_is_named(photos, tmp_path):
     (tmp_path / "index.parts" / "1.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"1\.parquet is no index of petseg, or is damaged"):
         predict_photos(photos, tmp_path)
+
+
+def test_a_model_that_kills_workers_stops_the_job(tmp_path):
+    paths = ["a.jpg", "b.jpg"]
+    batch = pa.Table.from_pylist([{"path": path} for path in paths], schema=COLUMNS)
+    marks = WorkMarks(tmp_path, name_of_part(paths))
+    job = Job(tmp_path, "unet", "", None, False, None, "auto", parts=tmp_path)
+    with ExitStack() as left:
+        for work in ("batch", "model"):
+            for _ in range(2):
+                left.enter_context(marks.of(work))
+        (report,) = Worker(job)(batch).to_pylist()
+    with pytest.raises(MemoryError, match="ended 2 times while it opened the model"):
+        raise pickle.loads(report["failure"])
 
 
 @pytest.mark.parametrize(

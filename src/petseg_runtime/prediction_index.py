@@ -93,7 +93,7 @@ class PredictionIndex:
         Returns:
             The file.
         """
-        return self.parts / f"{sha256(json.dumps(paths).encode()).hexdigest()[:32]}.parquet"
+        return self.parts / f"{name_of_part(paths)}.parquet"
 
     def read(self) -> pa.Table:
         """Reads the rows of the index and of the parts, one for each photo.
@@ -149,6 +149,18 @@ class PredictionIndex:
                 "again."
             )
         return table
+
+
+def name_of_part(paths: Sequence[str]) -> str:
+    """Names a batch of photos, by the same name whenever it is predicted.
+
+    Args:
+        paths: The photos in it.
+
+    Returns:
+        Letters and digits.
+    """
+    return sha256(json.dumps(paths).encode()).hexdigest()[:32]
 
 
 def as_text(path: str | os.PathLike[str]) -> str:

@@ -1,7 +1,8 @@
 """What a worker of `ray_prediction` does: masks of batches of photos, on one core.
 
 A batch that is predicted twice writes the same files twice, and photos whose mask is there are not
-predicted again.
+predicted again. Where processes ended at a batch, its photos are predicted one by one, and a
+photo at which they end is left out: Ray would try the batch again without end.
 """
 
 import io
@@ -41,11 +42,13 @@ from petseg_runtime.output_notes import (
 )
 from petseg_runtime.parallel import in_order
 from petseg_runtime.part_folders import locked
-from petseg_runtime.prediction_index import SHARE_PREFIX, PredictionIndex, as_text
+from petseg_runtime.prediction_index import SHARE_PREFIX, PredictionIndex, as_text, name_of_part
 from petseg_runtime.predictor import Prediction, Predictor
 from petseg_runtime.runtime import Runtime
+from petseg_runtime.work_marks import WorkMarks
 
 KINDS = ("mask",)
+MOST_ENDS = 2  # of processes at the same work: one may be an accident
 ROWS_AT_ONCE = 16
 BUFFER = 2**20
 
@@ -228,6 +231,38 @@ class Worker:
 
     def _rows(self, batch: pa.Table) -> list[dict[str, Any]]:
         """Predicts what is not done, and returns a row of the index for each photo."""
+        paths = batch["path"].to_pylist()
+        marks = WorkMarks(self._job.parts, name_of_part(paths))
+        if marks.left("batch") < MOST_ENDS:
+            with marks.of("batch"):
+                return self._predicted(batch)
+        self._open_model(marks)
+        rows: list[dict[str, Any]] = []
+        for number, path in enumerate(paths):
+            ends = marks.left(f"photo-{number}")
+            if ends >= MOST_ENDS:
+                rows.append({"path": path, "error": _error_of_ends(ends)})
+                continue
+            with marks.of(f"photo-{number}"):
+                rows += self._predicted(batch.slice(number, 1))
+        return rows
+
+    def _open_model(self, marks: WorkMarks) -> None:
+        """Opens the model, so that no photo is blamed where this ends the process.
+
+        Raises:
+            MemoryError: If processes ended there.
+        """
+        ends = marks.left("model")
+        if ends >= MOST_ENDS:
+            raise MemoryError(
+                f"The process of a worker ended {ends} times while it opened the model. "
+                "Give the machines more memory for each core."
+            )
+        with marks.of("model"):
+            _ = self._predictor
+
+    def _predicted(self, batch: pa.Table) -> list[dict[str, Any]]:
         rows: dict[str, dict[str, Any]] = {}
         waiting: deque[Photo] = deque()
         encoded: dict[Path, bytes] = {}
@@ -343,6 +378,13 @@ class Worker:
 def _is_done(photo: Photo) -> bool:
     mask = photo.mask
     return os.path.lexists(mask) and read_note(mask) == photo.note and is_whole(mask)
+
+
+def _error_of_ends(ends: int) -> str:
+    return (
+        f"The process of a worker ended {ends} times at this photo. The photo may need more "
+        "memory than a worker has, or crash its decoder. Make it smaller, convert it or remove it."
+    )
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
