@@ -265,6 +265,20 @@ def test_foreign_files_are_kept(folder, photos):
     assert (out / "00_mask.png").read_bytes() == own
 
 
+@pytest.mark.usefixtures("cluster")
+def test_masks_are_made_again_and_old_errors_are_forgotten(folder, photos):
+    out = folder / "again"
+    asked = [photos / "00.jpg", photos / "01.jpg", photos / "damaged.jpg"]
+    rows = pq.read_table(predict_photos(asked, out)).to_pylist()
+    assert [row["mask"] for row in rows] == ["00_mask.png", "01_mask.png", None]
+    before = identities(out)
+    own = (out / "00_mask.png").read_bytes()
+    (out / "00_mask.png").unlink()
+    assert pq.read_table(predict_photos(asked[:1], out)).to_pylist() == rows[:2]
+    assert (out / "00_mask.png").read_bytes() == own
+    assert identities(out)["01_mask.png"] == before["01_mask.png"]
+
+
 def test_two_jobs_in_one_folder_are_refused(cluster, photos, tmp_path):
     (tmp_path / "index.parts").mkdir()
     with only_process(tmp_path / "index.parts"):
@@ -292,14 +306,31 @@ def index_in(folder, *parts):
 
 
 def test_the_index_has_one_row_for_each_photo(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.png").touch()
+    photos = {"a", "b", "c", "d"}
     index = index_in(
         tmp_path, [row("b", "b.png"), row("a", error="damaged")], [row("c", error="x")]
     )
-    index.merge()
+    index.merge(photos)
     assert not index.parts.exists()
     index = index_in(tmp_path, [row("a", "a.png"), row("b", "b.png")], [row("c", error="y")])
-    rows = pq.read_table(index.merge()).to_pylist()
+    rows = pq.read_table(index.merge(photos)).to_pylist()
     assert rows == [row("a", "a.png"), row("b", "b.png"), row("c", error="y")]
+
+
+def test_the_index_has_no_errors_of_other_photos_and_no_masks_that_are_gone(tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).touch()
+    rows = [row("a", "a.png"), row("b", "b.png"), row("c", "c.png"), row("d", error="damaged")]
+    assert pq.read_table(index_in(tmp_path, rows).merge({"d"})).to_pylist() == rows
+    (tmp_path / "b.png").unlink()
+    (tmp_path / "c.png").unlink()
+    index = index_in(tmp_path, [row("b", error="removed")])
+    assert pq.read_table(index.merge({"a", "b"})).to_pylist() == [
+        row("a", "a.png"),
+        row("b", error="removed"),
+    ]
 
 
 def test_a_part_of_the_same_photos_has_the_same_name(tmp_path):

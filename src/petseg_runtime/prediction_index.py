@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from petseg_runtime.atomic_files import whole_file
@@ -99,24 +100,30 @@ class PredictionIndex:
         """Reads the rows of the index and of the parts, one for each photo.
 
         Returns:
-            The rows, sorted by `path`. An error is left out where there is a mask too, or a later
-            error.
+            The rows, sorted by `path`. The latest row of a photo counts. Rows whose mask is no
+            longer in the folder are left out.
 
         Raises:
             ValueError: If a file is damaged or was made with other settings.
         """
         files = [self.file] if self.file.exists() else []
-        files += sorted(self.parts.glob("*.parquet"))
+        files += sorted(self.parts.glob("*.parquet"), key=lambda file: file.stat().st_mtime_ns)
         table = pa.concat_tables([self.schema.empty_table(), *map(self._table, files)])
+        # One look at the folder in place of one for each mask.
+        masks = {None, *(as_text(file.name) for file in self.folder.iterdir())}
         rows: dict[str, int] = {}
-        is_error = table["error"].is_valid().to_pylist()
-        for row, path in enumerate(table["path"].to_pylist()):
-            if path not in rows or is_error[rows[path]]:
+        columns = (table[column].to_pylist() for column in ("path", "mask"))
+        for row, (path, mask) in enumerate(zip(*columns, strict=True)):
+            if mask in masks:
                 rows[path] = row
         return table.take(pa.array([rows[path] for path in sorted(rows)], pa.int64()))
 
-    def merge(self) -> Path:
+    def merge(self, photos: Set[str]) -> Path:
         """Makes one file of the index and its parts, and removes the parts.
+
+        Args:
+            photos: The photos of this job, as in `path`. Errors of others are left out, so that a
+                photo that was removed is not reported again. Rows of other masks are kept.
 
         Returns:
             The file.
@@ -126,6 +133,8 @@ class PredictionIndex:
             OSError: If the index cannot be written. The parts are still there.
         """
         table = self.read()
+        is_asked_for = pc.is_in(table["path"], pa.array(sorted(photos), pa.string()))
+        table = table.filter(pc.or_(is_asked_for, table["error"].is_null()))
         with whole_file(self.file) as part:
             pq.write_table(table, part)
         shutil.rmtree(self.parts)

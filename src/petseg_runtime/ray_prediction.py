@@ -52,7 +52,8 @@ def predict_photos(
     `petseg predict` gives it. A photo that cannot be read gets a row with its error in the index.
 
     Started again after a failure or with more photos, it predicts those that are missing, and those
-    with an error again. A photo that has a row is not looked at, even if the file has changed.
+    with an error again. A photo whose mask is in the index and in `out` is not looked at, even if
+    the file has changed. Errors of photos that are no longer asked for are removed from the index.
 
     Args:
         photos: Photos, folders and patterns as for `petseg.predict`; or Parquet files, whose column
@@ -92,7 +93,7 @@ def predict_photos(
         missing = _missing(listed, _done(index), out)
         if missing:
             _run(replace(job, parts=parts), missing)
-        return index.merge()
+        return index.merge(set(listed["path"].to_pylist()))
 
 
 def _shipped(model: str | os.PathLike[str]) -> str | Path:
