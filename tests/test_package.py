@@ -126,22 +126,26 @@ petseg_runtime.overlays: petseg_runtime.image_io petseg_runtime.model_info petse
 petseg_runtime.palette: petseg_runtime.model_info
 petseg_runtime.parallel:
 petseg_runtime.part_folders:
+petseg_runtime.path_text:
 petseg_runtime.prediction_index: petseg_runtime.atomic_files petseg_runtime.part_folders
+    petseg_runtime.path_text
 petseg_runtime.predictor: petseg_runtime.image_io petseg_runtime.model_info petseg_runtime.parallel
     petseg_runtime.resizing petseg_runtime.smoothing petseg_runtime.tiles petseg_runtime.validation
 petseg_runtime.pretrained: petseg_runtime.digests petseg_runtime.formats
 petseg_runtime.ray_prediction: petseg_runtime.formats petseg_runtime.output_files
-    petseg_runtime.part_folders petseg_runtime.prediction_index petseg_runtime.predictor
-    petseg_runtime.pretrained petseg_runtime.ray_worker
+    petseg_runtime.part_folders petseg_runtime.path_text petseg_runtime.prediction_index
+    petseg_runtime.predictor petseg_runtime.pretrained petseg_runtime.ray_worker
 petseg_runtime.ray_worker: petseg_runtime.image_io petseg_runtime.output_files
     petseg_runtime.output_notes petseg_runtime.parallel petseg_runtime.part_folders
-    petseg_runtime.prediction_index petseg_runtime.predictor petseg_runtime.runtime
+    petseg_runtime.path_text petseg_runtime.prediction_index petseg_runtime.predictor
+    petseg_runtime.runtime petseg_runtime.work_marks
 petseg_runtime.resizing:
 petseg_runtime.runtime: petseg_runtime.digests petseg_runtime.formats petseg_runtime.keras_file
     petseg_runtime.model_info petseg_runtime.predictor petseg_runtime.pretrained
 petseg_runtime.smoothing: petseg_runtime.resizing
 petseg_runtime.tiles:
 petseg_runtime.validation:
+petseg_runtime.work_marks:
 """
 
 # A line of TensorFlow's C++ log, which no setting silences while it is imported.

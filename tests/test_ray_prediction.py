@@ -1,6 +1,7 @@
 """Prediction on a Ray cluster of two nodes, whose processes are killed on the way."""
 
 import io
+import itertools
 import os
 import pickle
 import shutil
@@ -24,6 +25,7 @@ from petseg_cli import main
 from petseg_runtime import ray_prediction
 from petseg_runtime.output_notes import is_whole
 from petseg_runtime.part_folders import only_process
+from petseg_runtime.path_text import as_text
 from petseg_runtime.prediction_index import PredictionIndex, name_of_part
 from petseg_runtime.ray_prediction import predict_photos
 from petseg_runtime.ray_worker import PHOTOS as COLUMNS
@@ -255,14 +257,25 @@ def test_parquet_files_of_paths_are_like_the_photos(folder, photos, expected):
 
 
 @pytest.mark.usefixtures("cluster")
-def test_foreign_files_are_kept(folder, photos):
+def test_foreign_files_are_kept_and_errors_have_names_that_are_no_utf_8(folder, photos):
     out = folder / "foreign"
     out.mkdir()
+    asked = [
+        photos / "00.jpg",
+        photos / os.fsdecode(b"\xff.jpg"),
+        folder / os.fsdecode(b"\xfe.jpg"),
+    ]
+    asked[2].write_bytes(b"no photo")
     Image.new("L", (3, 3)).save(out / "00_mask.png")
-    own = (out / "00_mask.png").read_bytes()
-    (row,) = pq.read_table(predict_photos(photos / "00.jpg", out)).to_pylist()
-    assert "petseg did not write it" in row["error"]
-    assert (out / "00_mask.png").read_bytes() == own
+    shutil.copy(out / "00_mask.png", out / os.fsdecode(b"\xff_mask.png"))
+    own = masks(out)
+    table = pq.read_table(predict_photos(asked, out))
+    rows = dict(zip(table["path"].to_pylist(), table["error"].to_pylist(), strict=True))
+    assert f"{out}/00_mask.png is in the way: petseg did not write it" in rows.pop(str(asked[0]))
+    assert rf"{out}/\xff_mask.png is in the way" in rows.pop(rf"{photos}/\xff.jpg")
+    assert rf"{folder}/\xfe.jpg is not an image" in rows.pop(rf"{folder}/\xfe.jpg")
+    assert not rows
+    assert masks(out) == own
 
 
 @pytest.mark.usefixtures("cluster")
@@ -336,6 +349,29 @@ def test_the_index_has_no_errors_of_other_photos_and_no_masks_that_are_gone(tmp_
 def test_a_part_of_the_same_photos_has_the_same_name(tmp_path):
     index = PredictionIndex(tmp_path, ("a",), SETTINGS)
     assert index.part(["a", "b"]) == index.part(["a", "b"]) != index.part(["ab"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"\xc3\xa9 a\\b\\n.jpg", "\u00e9 a\\b\\n.jpg"),
+        (b"\xe9.jpg", r"\xe9.jpg"),
+        (rb"\xe9.jpg", r"\\xe9.jpg"),
+        (rb"\\xe9.jpg", r"\\\\xe9.jpg"),
+        (b"\\\xe9.jpg", r"\\\xe9.jpg"),
+        (b"\\a\xe9.jpg", r"\\a\xe9.jpg"),
+    ],
+)
+def test_different_names_are_different_texts(name, text):
+    assert as_text(os.fsdecode(name)) == text
+
+
+def test_no_two_names_have_the_same_text():
+    signs = (b"\\", b"x", b"e9", b"\xe9", b"\xc3")
+    names = {
+        b"".join(some) for length in range(7) for some in itertools.product(signs, repeat=length)
+    }
+    assert len({as_text(os.fsdecode(name)) for name in names}) == len(names)
 
 
 def test_other_settings_are_refused(photos, tmp_path):

@@ -1,7 +1,6 @@
 """The index of many predictions: a Parquet file, and its parts until all photos are done."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.part_folders import only_process
+from petseg_runtime.path_text import as_text
 
 FILE = "index.parquet"
 PARTS = "index.parts"
@@ -170,15 +170,3 @@ def name_of_part(paths: Sequence[str]) -> str:
         Letters and digits.
     """
     return sha256(json.dumps(paths).encode()).hexdigest()[:32]
-
-
-def as_text(path: str | os.PathLike[str]) -> str:
-    r"""Turns a path into text, as Parquet needs it.
-
-    Args:
-        path: The path.
-
-    Returns:
-        The text. Bytes that are not UTF-8 become escapes such as `\xe9`.
-    """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

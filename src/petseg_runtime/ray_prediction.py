@@ -25,7 +25,8 @@ except ImportError as missing:
 from petseg_runtime.formats import FORMATS
 from petseg_runtime.output_files import FreeNames
 from petseg_runtime.part_folders import part_folder
-from petseg_runtime.prediction_index import PredictionIndex, as_text
+from petseg_runtime.path_text import as_text
+from petseg_runtime.prediction_index import PredictionIndex
 from petseg_runtime.predictor import AUTO, files_of
 from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE
 from petseg_runtime.ray_worker import KINDS, PHOTOS, Job, Worker, identity_in_note
@@ -176,7 +177,7 @@ def _missing(photos: pa.Table, done: set[str], out: Path) -> list[dict[str, Any]
         try:
             row["name"] = os.fsencode(free.take(file.stem, identity_in_note(row, real_out)))
         except OSError as error:
-            row["error"] = str(error)
+            row["error"] = as_text(str(error))
     return rows
 
 

@@ -42,7 +42,8 @@ from petseg_runtime.output_notes import (
 )
 from petseg_runtime.parallel import in_order
 from petseg_runtime.part_folders import locked
-from petseg_runtime.prediction_index import SHARE_PREFIX, PredictionIndex, as_text, name_of_part
+from petseg_runtime.path_text import as_text
+from petseg_runtime.prediction_index import SHARE_PREFIX, PredictionIndex, name_of_part
 from petseg_runtime.predictor import Prediction, Predictor
 from petseg_runtime.runtime import Runtime
 from petseg_runtime.work_marks import WorkMarks
@@ -269,6 +270,9 @@ class Worker:
 
         def missing() -> Iterator[Path]:  # drawn as the photos are predicted
             for given in batch.to_pylist():
+                if given["error"] is not None:
+                    rows[given["path"]] = {"path": given["path"], "error": given["error"]}
+                    continue
                 try:
                     file, photo, data = self._photo(given)
                     rows[photo.path] = {}  # keeps the order
@@ -277,7 +281,7 @@ class Worker:
                             rows[photo.path] = self._row(photo, np.asarray(mask))
                         continue
                 except OSError as error:
-                    rows[given["path"]] = {"path": given["path"], "error": str(error)}
+                    rows[given["path"]] = {"path": given["path"], "error": as_text(str(error))}
                     continue
                 if data is not None:
                     encoded[file] = data
@@ -297,8 +301,6 @@ class Worker:
 
     def _photo(self, given: dict[str, Any]) -> tuple[Path, Photo, bytes | None]:
         """Returns the path of a photo, the photo, and its content where that is not a file."""
-        if given["error"] is not None:
-            raise OSError(given["error"])
         file = Path(os.fsdecode(given["file"]))
         data = None if given["source"] is None else self._encoded.read(given)
         if data is None:
@@ -314,7 +316,7 @@ class Worker:
         """Writes a mask, and returns its row of the index."""
         photo, found = one
         if found.mask is None:
-            return {"path": photo.path, "error": str(found.error)}
+            return {"path": photo.path, "error": as_text(str(found.error))}
         mask = Image.fromarray(found.mask)
         try:
             with turn(mask.size):
@@ -324,7 +326,7 @@ class Worker:
                     lambda: self._replaces_own(photo),
                 )
         except FileExistsError as error:
-            return {"path": photo.path, "error": str(error)}
+            return {"path": photo.path, "error": as_text(str(error))}
         return self._row(photo, found.mask)
 
     def _row(self, photo: Photo, mask: np.ndarray) -> dict[str, Any]:
