@@ -3,6 +3,8 @@
 import csv
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,17 +100,32 @@ def test_dask_predicts_each_photo_once(tmp_path):
     with Image.open(EXAMPLES / "chelsea.png") as chelsea:
         for name in ("a.jpg", "a.png", "deep/a.jpg"):
             chelsea.resize((90, 60)).save(photos / name)
-    (photos / "damaged.jpg").write_bytes(b"no photo")
+    shutil.copy(photos / "a.jpg", photos / os.fsdecode(b"\xff.jpg"))
+    for name in ("damaged.jpg", os.fsdecode(b"\xfe.jpg")):
+        (photos / name).write_bytes(b"no photo")
     printed = run_example("predict_with_dask.py", "photos", "out", "--partition", "3", cwd=tmp_path)
-    assert printed == "4 photos\n"
+    assert printed == "6 photos\n"
     with (tmp_path / "out" / "index.csv").open(newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     assert rows.keys() == {
-        f"photos/{name}" for name in ("a.jpg", "a.png", "deep/a.jpg", "damaged.jpg")
+        f"photos/{name}"
+        for name in ("a.jpg", "a.png", "deep/a.jpg", "damaged.jpg", r"\xfe.jpg", r"\xff.jpg")
     }
+    assert rows[r"photos/\xfe.jpg"]["error"].startswith(r"photos/\xfe.jpg is not an image")
+    assert rows[r"photos/\xff.jpg"]["mask"] == r"out/\xff.jpg.png"
     assert "is not an image" in rows["photos/damaged.jpg"]["error"]
     assert rows["photos/deep/a.jpg"]["mask"] == "out/deep/a.jpg.png"
     with Image.open(tmp_path / "out" / "a.png.png") as mask:
         share = (np.asarray(mask) == 0).mean()
     assert float(rows["photos/a.png"]["pet"]) == pytest.approx(share, abs=1e-4)
-    assert sum(1 for _ in (tmp_path / "out").rglob("*.png")) == 3
+    assert sum(1 for _ in (tmp_path / "out").rglob("*.png")) == 4
+    assert not list((tmp_path / "out").rglob(".part-*"))
+
+
+def test_dask_says_that_there_is_no_such_folder(tmp_path):
+    words = [sys.executable, EXAMPLES / "predict_with_dask.py", "photos", "out"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("No image files in photos. Looked for ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
