@@ -448,10 +448,28 @@ def test_options_that_ray_does_not_have_are_refused(
     assert not Path("predictions").exists()
 
 
-def test_a_cluster_that_is_not_there_is_one_error(cli, photos, tmp_path):
-    code, _, err = cli("predict", photos, "--out", tmp_path / "out", "--ray", "127.0.0.1:1")
+@pytest.mark.parametrize(
+    "address", ["foo", "127.0.0.1:x", ":6379", "127.0.0.1:0", "ray://127.0.0.1:10001"]
+)
+def test_addresses_that_are_none_are_refused(cli, photos, tmp_path, address):
+    code, _, err = cli("predict", photos, "--out", tmp_path / "out", "--ray", address)
+    assert code == 2
+    text = " ".join(err.replace("│", "").split())
+    assert "Invalid value for --ray: It must be local, auto or HOST:PORT" in text
+    assert f"Received: {address}." in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "a..b:1"])
+def test_a_cluster_that_is_not_there_is_one_error(cli, photos, tmp_path, address):
+    code, _, err = cli("predict", photos, "--out", tmp_path / "out", "--ray", address)
     assert code == 1
-    assert err.startswith("petseg: error: There is no Ray cluster at 127.0.0.1:1: ")
+    assert err.startswith(
+        f"petseg: error: --ray must be the address of a Ray cluster. Received: {address}, which "
+        "failed: "
+    )
+    assert err.endswith(" or use --ray local.\n")
+    assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

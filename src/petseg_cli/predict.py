@@ -27,7 +27,7 @@ from petseg_cli.model_loading import (
 )
 from petseg_cli.options import ModelImageSize, check_json_path, is_given, parse_scales
 from petseg_cli.prediction_inputs import Inputs, find_inputs
-from petseg_cli.ray_run import predict_on_ray
+from petseg_cli.ray_run import check_address, predict_on_ray
 from petseg_cli.streams import printable, warn
 from petseg_cli.video import write_overlaid
 
@@ -126,6 +126,7 @@ def predict(
     )
     cutout_settings = cutout_arguments(cutout, edges, background, crop)
     if ray is not None:
+        check_address(ray)
         _check_for_ray(context, inputs)
     run = _Run()
     for path, problem in inputs.problems.items():

@@ -12,6 +12,7 @@ import typer
 
 from petseg_cli.streams import printable, warn
 
+LOCAL, AUTO = "local", "auto"
 MOST_ERRORS = 10  # that are shown; the index has all
 SECONDS_TO_CONNECT = 10
 
@@ -32,7 +33,7 @@ def predict_on_ray(
         photos: Photos, or Parquet files that name or hold photos.
         out: The folder to write to.
         model: What `find_model` returned.
-        address: "local" for a cluster of this machine alone, or what `ray.init` takes.
+        address: What `check_address` accepts.
         image_size: (height, width) at which the model sees a photo, or None.
         tta: Whether to average with the mirrored photo.
         tile: Side of the tiles in pixels, or None.
@@ -58,22 +59,61 @@ def predict_on_ray(
     return _report(index)
 
 
+def check_address(address: str) -> None:
+    """Refuses what is no address of a cluster, before anything is opened.
+
+    Args:
+        address: "local" for a cluster of this machine alone, "auto" for one that runs on it, or
+            HOST:PORT.
+
+    Raises:
+        typer.BadParameter: If it is none of these.
+    """
+    host, _, port = address.rpartition(":")
+    is_place = bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+    if address not in (LOCAL, AUTO) and (not is_place or "://" in address):
+        raise typer.BadParameter(
+            "It must be local, auto or HOST:PORT, the address that `ray start --head` prints, "
+            f"without ray://. Received: {printable(address)}.",
+            param_hint="--ray",
+        )
+
+
 def _connect(address: str) -> None:
     import ray
     import ray.data
 
+    _quiet()
     try:
-        host, colon, port = address.rpartition(":")
-        if colon and "://" not in address:  # Ray itself tries for minutes
-            socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
+        if address not in (LOCAL, AUTO):  # Ray itself tries for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
         # What workers print is in Ray's logs. An error comes back as one.
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
     except (RuntimeError, ValueError, OSError) as error:
-        raise ConnectionError(f"There is no Ray cluster at {address}: {error}") from error
+        if address == AUTO and isinstance(error, ConnectionError):
+            raise ConnectionError(
+                "--ray auto must find one Ray cluster on this machine. Received: none, or several. "
+                "Start one with `ray start --head`, pass its HOST:PORT, or use --ray local."
+            ) from error
+        raise ConnectionError(
+            f"--ray must be the address of a Ray cluster. Received: {address}, which failed: "
+            f"{str(error).rstrip('.')}. Pass the HOST:PORT that `ray start --head` prints, or use "
+            "--ray local."
+        ) from error
     context = ray.data.DataContext.get_current()
     context.print_on_execution_start = False
     context.enable_progress_bars = sys.stderr.isatty()
+
+
+def _quiet() -> None:
+    """Leaves out what Ray says in every job."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # no progress bars
+    # That it is disabled is worth a warning.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(
+        lambda record: "authentication is enabled" not in record.getMessage()
+    )
 
 
 def _report(index: Path) -> bool:
