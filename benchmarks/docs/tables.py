@@ -202,6 +202,30 @@ def few_labels_table() -> str:
     )
 
 
+def imbalance_table() -> str:
+    """Makes the table of losses, class weights and oversampling on scenes with rare classes.
+
+    Returns:
+        The table in Markdown.
+    """
+    record = _read(RESULTS / "imbalance.json")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, row in record["rows"].items():
+        found.setdefault(name.partition(";")[0], []).append(row)
+    rare = record["settings"]["rare"]
+    rows = [
+        [
+            change,
+            _mean([row["mean_iou"] for row in seeds]),
+            _mean([row["rare_mean_iou"] for row in seeds]),
+            *(f"{statistics.mean(row['class_iou'][name] for row in seeds):.3f}" for name in rare),
+            str(len(seeds)),
+        ]
+        for change, seeds in found.items()
+    ]
+    return _table(("loss and data", "mean IoU", "rare classes", *rare, "seeds"), rows)
+
+
 def _mean(values: Sequence[float]) -> str:
     """Shows the mean, and where there are several values the least and the greatest."""
     spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
@@ -638,6 +662,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
     "ablations": ablations_table,
     "few_labels": few_labels_table,
+    "imbalance": imbalance_table,
     "recipe": recipe_table,
     "prediction": prediction_table,
     "pretrained": pretrained_table,
