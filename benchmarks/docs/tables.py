@@ -221,7 +221,7 @@ def imbalance_table() -> str:
             *(f"{statistics.mean(row['class_iou'][name] for row in seeds):.3f}" for name in rare),
             str(len(seeds)),
         ]
-        for change, seeds in found.items()
+        for change, seeds in sorted(found.items())
     ]
     return _table(("loss and data", "mean IoU", "rare classes", *rare, "seeds"), rows)
 
