@@ -69,8 +69,8 @@ petseg.run_state: petseg_runtime
 petseg.scores: petseg_runtime
 petseg.settings_file: petseg.data petseg.experiment petseg.models petseg_runtime
 petseg.training: petseg.checkpoint petseg.class_balance petseg.compilation petseg.data
-    petseg.devices petseg.epoch_recorder petseg.losses petseg.model_records petseg.run_state
-    petseg.training_arguments petseg_runtime
+    petseg.devices petseg.epoch_recorder petseg.losses petseg.model_records petseg.processes
+    petseg.run_state petseg.training_arguments petseg_runtime
 petseg.training_arguments: petseg_runtime
 petseg.weight_files: petseg.run_state petseg.weight_transfer petseg_runtime
 petseg.weight_transfer: petseg.backbones
