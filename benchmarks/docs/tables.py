@@ -550,7 +550,7 @@ def ray_table() -> str:
         ]
         for name, row in found.items()
     ]
-    heading = ("", "photos per second", "ratio", "whole job", "memory of a process")
+    heading = ("engine", "photos per second", "ratio", "whole job", "memory of a process")
     width, height = record["settings"]["size"]
     note = (
         f"{killed['photos']:,} photos of {height} x {width} pixels, two cores of "
