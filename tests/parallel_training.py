@@ -31,6 +31,8 @@ def network():
         x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU(name=f"stage{stage}")(x)
+    # TensorFlow computes a random gradient of this kernel on a device without an image.
+    x = keras.layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     return keras.Model(images, x, name="small")
 
 

@@ -4,7 +4,7 @@ Under `tf.distribute.MirroredStrategy` a loss sees the part of the batch that is
 TensorFlow adds the gradients of all devices. On JAX a loss sees the whole batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,3 +111,43 @@ def synchronized_batch_norm(model: keras.Model) -> Iterator[None]:
         # The saved model is the same on one device.
         for layer in changed:
             layer.synchronized = False
+
+
+@contextmanager
+def safe_empty_parts(model: keras.Model) -> Iterator[None]:
+    """A context in which devices without an image give their depthwise kernels no gradient.
+
+    TensorFlow leaves the gradient of a depthwise kernel uninitialized where the batch is empty, as
+    the last one of an epoch can be on a device.
+
+    Args:
+        model: The model, on several devices.
+
+    Yields:
+        Nothing.
+    """
+    changed = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, layers.DepthwiseConv2D | layers.SeparableConv2D)
+    ]
+    for layer in changed:
+        layer.call = _for_any_part(layer.call)
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del layer.call
+
+
+def _for_any_part(call: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    def safe_call(inputs: tf.Tensor) -> tf.Tensor:
+        if num_replicas() == 1:
+            return call(inputs)
+        return tf.cond(
+            tf.shape(inputs)[0] == 0,
+            lambda: call(tf.pad(inputs, [[0, 1], [0, 0], [0, 0], [0, 0]]))[:0],
+            lambda: call(inputs),
+        )
+
+    return safe_call
