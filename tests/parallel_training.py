@@ -3,6 +3,7 @@
 python tests/parallel_training.py N FOLDER      # on N devices; again, until two epochs are done
 python tests/parallel_training.py one FOLDER    # on one device; then what is left in the folder
 python tests/parallel_training.py shards FOLDER # two epochs of shards, on one device each
+python tests/parallel_training.py N depthwise   # batches of one image, on N devices
 """
 
 import json
@@ -18,6 +19,7 @@ from tiny import Stop
 
 import petseg
 from petseg import processes
+from petseg.devices import training_scope
 
 EPOCHS = {"frozen_epochs": 0, "epochs": 3, "learning_rate": 0.002, "train_batch_norm": True}
 IGNORED = 255
@@ -31,8 +33,6 @@ def network():
         x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU(name=f"stage{stage}")(x)
-    # TensorFlow computes a random gradient of this kernel on a device without an image.
-    x = keras.layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     return keras.Model(images, x, name="small")
 
 
@@ -94,7 +94,24 @@ def train_on_shards(folder):
     return {"opened": sorted(opened), "history": history}
 
 
+def depthwise_kernel():
+    """Trains a depthwise kernel with one image at a time."""
+    images = keras.Input((16, 16, 3))
+    layer = keras.layers.DepthwiseConv2D(5, depthwise_initializer="ones", use_bias=False)
+    trained = keras.Model(images, layer(images))
+    trained.compile(keras.optimizers.SGD(1e-3), petseg.CrossEntropyDice())
+    rng = np.random.default_rng(0)
+    batch = rng.random((1, 16, 16, 3), np.float32), rng.integers(0, 3, (1, 12, 12, 1))
+    with training_scope(trained):
+        trained.fit(tf.data.Dataset.from_tensors(batch).repeat(30), verbose=0)
+    return layer.get_weights()[0].ravel().tolist()
+
+
 def main():
+    if sys.argv[2] == "depthwise":
+        with petseg.data_parallel(int(sys.argv[1])):
+            print(json.dumps(depthwise_kernel()))
+        return
     devices, folder = sys.argv[1], Path(sys.argv[2])
     if devices == "one":
         print(json.dumps({"whole": train(model(), None), "resumed": train(model(), folder)}))

@@ -74,6 +74,12 @@ def test_two_devices_of_tensorflow_train_as_one(tmp_path):
     check_run(run, **result_of(start("tensorflow", ["one", run])))
 
 
+def test_a_device_without_an_image_changes_no_depthwise_kernel():
+    """TensorFlow does not initialize the gradient of such a kernel for an empty batch."""
+    two, one = (start("tensorflow", [devices, "depthwise"]) for devices in (2, 1))
+    np.testing.assert_allclose(result_of(two), result_of(one), rtol=1e-4)
+
+
 def results_of_two_processes(*arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -120,7 +126,7 @@ def test_the_command_trains_a_folder_on_two_devices(tmp_path):
         Image.fromarray(image).save(tmp_path / "own" / "images" / f"{number}.png")
         Image.fromarray(mask[..., 0]).save(tmp_path / "own" / "masks" / f"{number}.png")
     options = (
-        "train lraspp --backbone mobilenetv3small --weights none --image-size 32 --batch-size 8 "
+        "train lraspp --backbone mobilenetv3small --weights none --image-size 32 --batch-size 5 "
         "--frozen-epochs 0 --epochs 1 --augment none --classes pet,background,border --devices 2"
     )
     words = [*options.split(), "--data", tmp_path / "own", "--out", tmp_path / "run"]

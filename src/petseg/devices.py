@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from petseg.data.epochs import SeededEpochs
 from petseg.processes import all_equal, join, place
-from petseg.replicas import safe_empty_parts, synchronized_batch_norm
+from petseg.replicas import safe_empty_parts, synchronized_batch_norm, uneven_parts
 from petseg_runtime import validation
 
 
@@ -192,7 +192,12 @@ def training_scope(model: keras.Model) -> Iterator[None]:
         with distribution.dividing(model):
             yield
     elif strategy is not None and strategy.num_replicas_in_sync > 1:
-        with strategy.scope(), synchronized_batch_norm(model), safe_empty_parts(model):
+        with (
+            strategy.scope(),
+            synchronized_batch_norm(model),
+            safe_empty_parts(model),
+            uneven_parts(model),
+        ):
             yield
     else:
         yield

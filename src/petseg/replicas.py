@@ -140,6 +140,39 @@ def safe_empty_parts(model: keras.Model) -> Iterator[None]:
             del layer.call
 
 
+@contextmanager
+def uneven_parts(model: keras.Model) -> Iterator[None]:
+    """A context in which the first batch may leave the devices with different numbers of images.
+
+    Before training and evaluation, Keras 3.15 builds the metrics with the mean over the devices of
+    a batch, for the sake of its shape. Here it gets the part of the first device.
+
+    Args:
+        model: The model, on several devices.
+
+    Yields:
+        Nothing.
+    """
+    build = model._maybe_symbolic_build
+
+    def build_with_a_part(iterator: Any = None, data_batch: Any = None) -> None:
+        if iterator is not None:
+            for _, _, batches in iterator:
+                data_batch = keras.tree.map_structure(_first_part, next(batches))
+                break
+        build(data_batch=data_batch)
+
+    model._maybe_symbolic_build = build_with_a_part
+    try:
+        yield
+    finally:
+        del model._maybe_symbolic_build
+
+
+def _first_part(value: Any) -> Any:
+    return value.values[0] if isinstance(value, tf.distribute.DistributedValues) else value
+
+
 def _for_any_part(call: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
     def safe_call(inputs: tf.Tensor) -> tf.Tensor:
         if num_replicas() == 1:
