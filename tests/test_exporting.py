@@ -159,6 +159,18 @@ print(mask.shape, overlay(photo, mask).shape, cutout(photo, mask, background=1).
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "litert"])
+def test_a_backbone_with_grouped_convolutions_is_exported(kind, tmp_path):
+    features = images = keras.Input((None, None, 3))
+    for groups in (1, 2, 4, 8, 1):
+        features = keras.layers.Conv2D(8, 3, 2, padding="same")(features)
+        features = keras.layers.Conv2D(8, 3, padding="same", groups=groups)(features)
+    model = petseg.unet(backbone=keras.Model(images, features), weights=None)
+    runtime = petseg.Runtime(petseg.export(model, tmp_path / f"model{FORMATS[kind].suffix}"))
+    images = photos(50, 70)
+    np.testing.assert_allclose(runtime(images), model.predict_on_batch(images), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "litert"])
 def test_an_artifact_runs_where_there_is_no_tensorflow(kind, small, tmp_path):
     path = export(small, tmp_path / FILES[kind][0])
     done = subprocess.run(

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,13 @@ def export(
         part = folder / written.name
         with _quietly(), _openvino_on_python_3_13():
             exported(images[0][:1])  # Keras exports only models that have been called
-            exported.export(
-                str(part),
-                format=FORMATS[name].keras_name,
-                verbose=False,
-                **_converter_options(name, quantize, images),
-            )
+            with _functions_inline() if name == "onnx" else nullcontext():
+                exported.export(
+                    str(part),
+                    format=FORMATS[name].keras_name,
+                    verbose=False,
+                    **_converter_options(name, quantize, images),
+                )
             FORMATS[name].write_record(part, info.to_json())
         with _full_precision():
             _compare(
@@ -421,6 +422,23 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         experimental.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
+def _functions_inline() -> Iterator[None]:
+    """Puts the functions that Keras compiles by themselves into the graph of the model.
+
+    On TensorFlow, Keras 3.15 compiles each convolution with groups by itself, which tf2onnx writes
+    as a node that ONNX does not have.
+    """
+    from tensorflow import config
+
+    before = config.functions_run_eagerly()
+    config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        config.run_functions_eagerly(before)
 
 
 @contextmanager
