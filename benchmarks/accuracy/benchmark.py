@@ -35,6 +35,7 @@ from petseg_runtime.atomic_files import whole_file, write_json
 from petseg_runtime.pretrained import DEFAULT_BACKBONE
 
 IMAGENET = "imagenet"
+PETS = "pets"
 AUGMENT = "strong"  # see docs/results/recipe.json
 GRID_PHOTOS = 8
 LATENCY_ROUNDS = 15
@@ -49,7 +50,8 @@ class Row:
         architecture: Key of `petseg.MODELS`.
         backbone: Key of `petseg.BACKBONES`.
         size: Height and width of the images.
-        start: "imagenet", or the size of the row whose weights this one starts from.
+        start: "imagenet", the size of the row whose weights this one starts from, or "pets": the
+            encoder of the U-Net that `weights="pets"` loads.
         frozen_epochs: Epochs with the encoder frozen.
         epochs: Epochs of fine-tuning.
         rate: Peak learning rate of fine-tuning.
@@ -71,7 +73,7 @@ class Row:
     @property
     def start_name(self) -> str | None:
         """Name of the row whose weights this one starts from, if any."""
-        if self.start == IMAGENET:
+        if isinstance(self.start, str):
             return None
         return f"{self.architecture}-{self.backbone}-{self.start}"
 
@@ -86,25 +88,27 @@ ORIGINAL = (
 )
 LARGEST = ("unet", "efficientnetlite2", 320)
 
-# Frozen and thawed epochs, and the peak rate of the latter. A row starts from ImageNet at 128, and
-# from the weights of the same model at the size before it at 192, 224 and 320. The same for all
-# rows of a size.
+# Frozen and thawed epochs, and the peak rate of the latter: the same for all rows of a size. A row
+# starts from ImageNet at 128, and from the weights of the same model at the size before it at 192,
+# 224 and 320. On the default backbone, the architectures other than U-Net start from the encoder of
+# the pretrained U-Net, which saves their training at 128.
 STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 6, 1e-4)}
 BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
 
 
 def _rows() -> dict[str, Row]:
     """All rows: every architecture on the default backbone, the original ones, the largest."""
-    wanted = [(architecture, DEFAULT_BACKBONE, 224) for architecture in petseg.MODELS]
-    rows: dict[str, Row] = {}
-    for architecture, backbone, size in (*wanted, *ORIGINAL, LARGEST):
+    others = [architecture for architecture in petseg.MODELS if architecture != "unet"]
+    rows = [Row(name, DEFAULT_BACKBONE, 224, PETS, *STAGES[224]) for name in others]
+    chains = (("unet", DEFAULT_BACKBONE, 224), *ORIGINAL, LARGEST)
+    for architecture, backbone, size in chains:
         chain: list[Row] = []
         start: int | str = size
         while isinstance(start, int):
             chain.append(Row(architecture, backbone, start, BEFORE[start], *STAGES[start]))
             start = BEFORE[start]
-        rows.update((row.name, row) for row in reversed(chain))
-    return rows
+        rows += reversed(chain)
+    return {row.name: row for row in rows}
 
 
 ROWS = _rows()
@@ -130,6 +134,23 @@ def with_starts(names: list[str]) -> list[Row]:
     return list(wanted.values())
 
 
+def pets_unet(folder: Path) -> Path:
+    """Saves the pretrained U-Net, from whose encoder other architectures start.
+
+    Args:
+        folder: Folder of all rows.
+
+    Returns:
+        The `.keras` file. It is written if it is not there.
+    """
+    path = folder / f"{PETS}-unet-{DEFAULT_BACKBONE}-224" / "model.keras"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            petseg.unet(weights=PETS).save(part)
+    return path
+
+
 def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     """Makes the settings of a row's training.
 
@@ -145,6 +166,8 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     weights: str | None = None if data == "synthetic" else IMAGENET
     if row.start_name is not None:
         weights = str(RunFiles(folder / row.start_name).best)
+    if row.start == PETS:
+        weights = str(pets_unet(folder))
     values: dict[str, Any] = {
         "image_size": (row.size, row.size),
         "frozen_epochs": row.frozen_epochs,

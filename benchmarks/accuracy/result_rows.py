@@ -24,7 +24,8 @@ class ResultRow:
         architecture: Key of `petseg.MODELS`.
         backbone: Key of `petseg.BACKBONES`.
         image_size: (height, width).
-        start: "ImageNet", or the image size of the row whose weights this one starts from.
+        start: "ImageNet", the image size of the row whose weights this one starts from, or another
+            model whose encoder it starts from.
         epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
         training_minutes: Sum over the stages of number of epochs times median time of an epoch.
             Epochs that other processes slowed down do not change the median.
@@ -76,13 +77,13 @@ class ResultRow:
         record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         settings = record["settings"]
         height, width = settings["image_size"]
+        architecture = settings.get("architecture") or settings["model"]  # as 0.1.0 called it
         return cls(
             name=folder.name,
-            # 0.1.0 called it "model".
-            architecture=settings.get("architecture") or settings["model"],
+            architecture=architecture,
             backbone=settings["backbone"],
             image_size=(height, width),
-            start=_start(settings["weights"]),
+            start=_start(settings["weights"], architecture),
             epochs=(settings["frozen_epochs"], settings["epochs"]),
             training_minutes=_training_minutes(folder / "history.csv"),
             parameters=record["parameters"],
@@ -148,14 +149,15 @@ def row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
     }
 
 
-def _start(weights: str | None) -> str:
+def _start(weights: str | None, architecture: str) -> str:
     """Names the initial weights: "imagenet", or a file such as `unet-mobilenetv2-128/best...`."""
     if weights in (None, "none"):
         return "random"
     if weights == "imagenet":
         return "ImageNet"
-    side = int(Path(str(weights)).parent.name.rpartition("-")[2])
-    return _size_text((side, side))
+    before, _, side = Path(str(weights)).parent.name.removeprefix("pets-").split("-")
+    size = _size_text((int(side), int(side)))
+    return size if before == architecture else f"encoder of `{before}` {size}"
 
 
 def _size_text(size: tuple[int, int]) -> str:
