@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.accuracy import benchmark_figures, collect
+import petseg
+from benchmarks.accuracy import benchmark, benchmark_figures, collect
 from benchmarks.accuracy.result_rows import (
     ResultRow,
     best_of_each_architecture,
@@ -171,7 +172,21 @@ def test_rows_are_read_in_both_layouts(tmp_path):
     row = ResultRow.load(folder)
     assert row == ResultRow.load(RESULTS / name)
     assert (row.label, row.size, row.start) == ("unet 320", "320x320", "224x224")
+    assert row.augmentation == "light"
     assert row.evaluation.mean_iou == pytest.approx(row.test["mean_iou"])
+
+
+def test_a_row_names_the_model_whose_encoder_it_starts_from(tmp_path):
+    settings = benchmark.settings(benchmark.ROWS["fpn-efficientnetlite0-224"], tmp_path, "pets", 0)
+    add_row(tmp_path, "fpn-efficientnetlite0-224", "unet-mobilenetv2-224")
+    file = tmp_path / "fpn-efficientnetlite0-224" / "result.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "settings": settings.to_dict()}))
+
+    row = ResultRow.load(file.parent)
+
+    assert (row.start, row.augmentation) == ("encoder of `unet` 224x224", "strong")
+    assert petseg.model_info(settings.weights).weights == "pets"
 
 
 def test_training_time_is_that_of_epochs_at_the_median_pace(tmp_path):

@@ -26,6 +26,7 @@ class ResultRow:
         image_size: (height, width).
         start: "ImageNet", the image size of the row whose weights this one starts from, or another
             model whose encoder it starts from.
+        augmentation: "light" or "strong".
         epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
         training_minutes: Sum over the stages of number of epochs times median time of an epoch.
             Epochs that other processes slowed down do not change the median.
@@ -40,6 +41,7 @@ class ResultRow:
     backbone: str
     image_size: tuple[int, int]
     start: str
+    augmentation: str
     epochs: tuple[int, int]
     training_minutes: float
     parameters: int
@@ -84,6 +86,7 @@ class ResultRow:
             backbone=settings["backbone"],
             image_size=(height, width),
             start=_start(settings["weights"], architecture),
+            augmentation=settings.get("augment", "light"),  # 0.1.0 had no other
             epochs=(settings["frozen_epochs"], settings["epochs"]),
             training_minutes=_training_minutes(folder / "history.csv"),
             parameters=record["parameters"],

@@ -37,7 +37,7 @@ def benchmark_table() -> str:
     heading = (
         *("architecture and image size", "mean IoU", "mean IoU before fine-tuning"),
         *CLASS_HEADINGS,
-        *("pixel accuracy", "boundary F1", "backbone", "initial weights"),
+        *("pixel accuracy", "boundary F1", "backbone", "initial weights", "augmentation"),
         *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
     found = result_rows(RESULTS)
@@ -52,6 +52,7 @@ def benchmark_table() -> str:
             f"{row.test['boundary_f1']:.3f}",
             f"`{row.backbone}`",
             row.start,
+            row.augmentation,
             f"{row.epochs[0]} + {row.epochs[1]}",
             f"{row.training_minutes:.0f} min",
             f"{row.multiply_adds / 1e6:.0f} M",
