@@ -20,6 +20,7 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
+import petseg
 from benchmarks.speed.ray_prediction import wait_for_parts, workers
 from petseg_cli import main
 from petseg_runtime import ray_prediction
@@ -238,6 +239,21 @@ def test_photos_in_parquet_files(folder, photos, expected):
     for name, like in (("00", "00"), ("01", "01"), ("02", "02"), ("01-2", "03")):
         wanted = Image.open(io.BytesIO(expected[f"{like}_mask.png"]))
         np.testing.assert_array_equal(Image.open(out / f"{name}_mask.png"), wanted)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_folder_of_arrays_is_predicted_by_a_model_of_their_channels(tmp_path):
+    model = petseg.fcn32(
+        2, backbone="mobilenetv3small", weights=None, image_shape=(None, None, 4), decoder_filters=8
+    )
+    path = petseg.export(model, tmp_path / "model.onnx")
+    bands = np.random.default_rng(0).integers(0, 256, (40, 64, 4), "uint8")
+    (tmp_path / "fields").mkdir()
+    np.save(tmp_path / "fields" / "north.npy", bands)
+    index = predict_photos(tmp_path / "fields", tmp_path / "out", path)
+    assert pq.read_table(index)["error"].to_pylist() == [None]
+    with Image.open(tmp_path / "out" / "north_mask.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), petseg.predict(model, bands))
 
 
 @pytest.mark.usefixtures("cluster")

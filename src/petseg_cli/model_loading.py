@@ -173,6 +173,25 @@ def find_model(model: Path | None) -> Path | str:
     return model
 
 
+def image_channels(found: Path | str) -> int:
+    """Reads how many channels the images of a model have, without loading it.
+
+    Args:
+        found: What `find_model` returned.
+
+    Returns:
+        The number; 3 where the model does not say it.
+    """
+    from petseg_runtime.runtime import read_model_info
+
+    if isinstance(found, str):
+        return 3
+    try:
+        return read_model_info(found).channels
+    except (ValueError, ImportError):  # `load_model` says what is wrong
+        return 3
+
+
 def load_model(found: Path | str) -> LoadedModel:
     """Loads a model. Pretrained and exported ones run without TensorFlow.
 

@@ -23,6 +23,7 @@ from petseg_cli.model_loading import (
     LoadedModel,
     ModelOption,
     find_model,
+    image_channels,
     load_model,
 )
 from petseg_cli.options import ModelImageSize, check_json_path, is_given, parse_scales
@@ -114,7 +115,7 @@ def predict(
     found = find_model(model)
     # Large photos are read in bounded memory, up to twice Pillow's limit.
     warnings.filterwarnings("ignore", message=".*decompression bomb", module="PIL")
-    inputs = find_inputs(paths)
+    inputs = find_inputs(paths, image_channels(found))
     _check_applies(
         inputs,
         {

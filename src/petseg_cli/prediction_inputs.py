@@ -35,11 +35,12 @@ class Inputs:
     problems: dict[Path, str] = field(default_factory=dict)
 
 
-def find_inputs(paths: Sequence[Path]) -> Inputs:
+def find_inputs(paths: Sequence[Path], channels: int = 3) -> Inputs:
     """Finds photos and videos. Opens no file that could block, and no photo twice.
 
     Args:
         paths: Photos, videos, and folders of photos.
+        channels: Channels of the photos. Where there are not 3, `.npy` files in a folder count.
 
     Returns:
         What was found.
@@ -48,7 +49,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     seen: set[Path] = set()
     for path in paths:
         try:
-            files = list(_files_in(path, found.problems))
+            files = list(_files_in(path, channels, found.problems))
         except OSError as error:
             found.problems[path] = str(error)
             continue
@@ -71,7 +72,7 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _files_in(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
+def _files_in(path: Path, channels: int, problems: dict[Path, str]) -> Iterator[Path]:
     from petseg_runtime.image_io import find_images
     from petseg_runtime.predictor import is_pattern
 
@@ -80,7 +81,8 @@ def _files_in(path: Path, problems: dict[Path, str]) -> Iterator[Path]:
         def report(error: OSError) -> None:
             problems[Path(error.filename)] = str(error)
 
-        yield from (image for image in find_images(path, on_error=report) if not _is_result(image))
+        images = find_images(path, channels, report)
+        yield from (image for image in images if not _is_result(image))
         return
     if not path.exists():
         raise FileNotFoundError(f"There is no file {printable(path)}.")

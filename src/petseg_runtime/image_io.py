@@ -313,11 +313,11 @@ def find_images(
         ]
     else:
         found = [Path(match) for match in glob.glob(str(folder), recursive=True)]  # noqa: PTH207
-    paths = sorted(path for path in found if is_image_name(path, channels != 3) and path.is_file())
+    arrays = channels != 3
+    paths = sorted(path for path in found if is_image_name(path, arrays) and path.is_file())
     if not paths:
-        raise FileNotFoundError(
-            f"No image files in {folder}. Looked for {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
+        suffixes = sorted(IMAGE_SUFFIXES | {ARRAY_SUFFIX} if arrays else IMAGE_SUFFIXES)
+        raise FileNotFoundError(f"No image files in {folder}. Looked for {', '.join(suffixes)}.")
     return paths
 
 

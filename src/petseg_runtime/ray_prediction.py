@@ -87,7 +87,8 @@ def predict_photos(
     runtime = job.runtime()
     job.predictor(runtime)
     job = replace(job, digest=runtime.digest)
-    listed = _listed([photos] if isinstance(photos, str | os.PathLike) else photos)
+    paths = [photos] if isinstance(photos, str | os.PathLike) else photos
+    listed = _listed(paths, runtime.info.channels)
     out.mkdir(parents=True, exist_ok=True)
     index = job.index(runtime.class_names)
     with index.in_use(), part_folder(out) as parts:
@@ -115,12 +116,12 @@ def _done(index: PredictionIndex) -> set[str]:
     return set(table["path"].filter(table["error"].is_null()).to_pylist())
 
 
-def _listed(paths: Sequence[str | os.PathLike[str]]) -> pa.Table:
+def _listed(paths: Sequence[str | os.PathLike[str]], channels: int) -> pa.Table:
     """Lists the photos that were asked for, each once: a table `PHOTOS` without names."""
     files = [Path(path) for path in paths]
     parquet = [file.absolute() for file in files if file.suffix.lower() == PARQUET_SUFFIX]
     if not parquet:
-        return _of_files(files_of(files))
+        return _of_files(files_of(files, channels))
     if len(parquet) < len(files):
         raise ValueError(
             f"`photos` must hold Parquet files alone, or none. Received: {len(parquet)} of "

@@ -422,3 +422,32 @@ def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args,
     assert message in err
     assert "Traceback" not in err
     assert times(tmp_path).keys() == before
+
+
+def four_channel_model():
+    return petseg.fcn32(
+        2, backbone="mobilenetv3small", weights=None, image_shape=(None, None, 4), decoder_filters=8
+    )
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".onnx"])
+def test_a_folder_of_arrays_is_predicted_by_a_model_of_their_channels(suffix, cli, tmp_path):
+    model = four_channel_model()
+    path = tmp_path / f"model{suffix}"
+    model.save(path) if suffix == ".keras" else petseg.export(model, path)
+    bands = np.random.default_rng(0).integers(0, 256, (40, 64, 4), "uint8")
+    (tmp_path / "fields").mkdir()
+    np.save(tmp_path / "fields" / "north.npy", bands)
+    code, told, _ = cli("predict", tmp_path / "fields", "--model", path, "--out", tmp_path / "out")
+    assert code == 0, told
+    mask = petseg.predict(model, bands)
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / "north_mask.png"), mask)
+
+
+def test_a_folder_without_arrays_or_images_says_what_was_looked_for(cli, tmp_path):
+    model = four_channel_model()
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "fields").mkdir()
+    code, _, err = cli("predict", tmp_path / "fields", "--model", tmp_path / "model.keras")
+    assert code == 1
+    assert "Looked for .bmp, .gif, .jpeg, .jpg, .npy, .png" in err
