@@ -341,6 +341,12 @@ class TestYolo:
         with pytest.raises(ValueError, match=r"c\.txt must be a text file in UTF-8"):
             convert_labels(root, tmp_path / "other")
 
+    def test_keypoints_are_refused(self, tmp_path):
+        root = self.write(tmp_path / "yolo", kpt_shape=[17, 3])
+        with pytest.raises(ValueError, match=r"data\.yaml must describe outlines.*kpt_shape"):
+            convert_labels(root, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     def test_a_split_without_labels(self, tmp_path):
         root = self.write(tmp_path / "yolo")
         shutil.rmtree(root / "labels" / "test")

@@ -39,6 +39,11 @@ def read_yolo(path: Path) -> Annotations:
         raise ValueError(
             f"{path} must hold names, the classes of the dataset. Received: {names!r}."
         )
+    if record.get("kpt_shape"):
+        raise ValueError(
+            f"{path} must describe outlines. Received: keypoints (kpt_shape), whose labels hold a "
+            "box and points, not the corners of an outline. Export the labels for segmentation."
+        )
     classes = tuple(str(names[index]) for index in sorted(names))
     found: list[AnnotatedImage] = []
     skipped = 0
