@@ -46,8 +46,8 @@ petseg.experiment: petseg.calibration petseg.checkpoint petseg.class_balance pet
     petseg.data petseg.devices petseg.environment petseg.evaluation petseg.losses petseg.mask_grid
     petseg.metrics petseg.model_records petseg.models petseg.plots petseg.prediction
     petseg.processes petseg.run_state petseg.scores petseg.training petseg_runtime
-petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.replicas petseg.scores
-    petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.onnx_conversion
+    petseg.replicas petseg.scores petseg_runtime
 petseg.feature_taps:
 petseg.label_shapes:
 petseg.losses: petseg.label_shapes petseg.replicas petseg_runtime
@@ -58,6 +58,7 @@ petseg.model_records: petseg.models petseg_runtime
 petseg.models: petseg.backbones petseg.metrics petseg.normalization petseg.own_backbone
     petseg.pretrained petseg.weight_files petseg.weight_transfer petseg_runtime
 petseg.normalization:
+petseg.onnx_conversion:
 petseg.own_backbone: petseg.backbones petseg_runtime
 petseg.plots: petseg.mask_grid
 petseg.prediction: petseg.model_records petseg.replicas petseg_runtime

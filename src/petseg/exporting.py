@@ -20,6 +20,7 @@ from keras import layers, ops
 from petseg.data import draw_pet
 from petseg.evaluation import class_masks
 from petseg.model_records import model_info
+from petseg.onnx_conversion import convertible
 from petseg.replicas import predict_on_batch
 from petseg.scores import Evaluation
 from petseg_runtime import ModelInfo, Runtime, validation
@@ -170,7 +171,7 @@ def export(
         part = folder / written.name
         with _quietly(), _openvino_on_python_3_13():
             exported(images[0][:1])  # Keras exports only models that have been called
-            with _functions_inline() if name == "onnx" else nullcontext():
+            with convertible(exported) if name == "onnx" else nullcontext():
                 exported.export(
                     str(part),
                     format=FORMATS[name].keras_name,
@@ -422,23 +423,6 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         experimental.enable_tensor_float_32_execution(before)
-
-
-@contextmanager
-def _functions_inline() -> Iterator[None]:
-    """Puts the functions that Keras compiles by themselves into the graph of the model.
-
-    On TensorFlow, Keras 3.15 compiles each convolution with groups by itself, which tf2onnx writes
-    as a node that ONNX does not have.
-    """
-    from tensorflow import config
-
-    before = config.functions_run_eagerly()
-    config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        config.run_functions_eagerly(before)
 
 
 @contextmanager
