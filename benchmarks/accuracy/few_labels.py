@@ -27,9 +27,9 @@ from petseg.data.splits import Splits, make_splits
 
 SIZE = (128, 128)
 CLASSES = ("cat", "dog", "background")
-EPOCHS = {"frozen_epochs": 3, "epochs": 12}
+EPOCHS: dict[str, Any] = {"frozen_epochs": 3, "epochs": 12}
 MANY = 1000  # photos, of which fewer epochs are enough
-EPOCHS_OF_MANY = {"frozen_epochs": 1, "epochs": 5}
+EPOCHS_OF_MANY: dict[str, Any] = {"frozen_epochs": 1, "epochs": 5}
 PHOTOS_PER_EPOCH = 200  # fewer photos are repeated in each epoch
 STARTS = ("pets", "imagenet")
 SEEDS = {50: 3, 200: 2, MANY: 1}  # by the number of photos
@@ -93,7 +93,7 @@ def load(data_dir: Path | None, photos: int, seed: int) -> Splits:
     return make_splits(labelled, CLASSES, None, Batching(SIZE, 16, True, seed))
 
 
-def train(start: str, splits: Splits, seed: int, epochs: dict[str, int]) -> dict[str, Any]:
+def train(start: str, splits: Splits, seed: int, epochs: dict[str, Any]) -> dict[str, Any]:
     """Trains from some weights.
 
     Args:
