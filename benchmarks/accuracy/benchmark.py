@@ -92,7 +92,7 @@ LARGEST = ("unet", "efficientnetlite2", 320)
 # starts from ImageNet at 128, and from the weights of the same model at the size before it at 192,
 # 224 and 320. On the default backbone, the architectures other than U-Net start from the encoder of
 # the pretrained U-Net, which saves their training at 128.
-STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 6, 1e-4)}
+STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 9, 2e-4)}
 BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
 
 
