@@ -532,6 +532,32 @@ def exports_table() -> str:
     return _table(("backbone", *formats), rows)
 
 
+def backbones_table() -> str:
+    """Makes the table of the networks of `keras.applications` and what works with them.
+
+    Returns:
+        The table in Markdown, and the names of the networks that cannot be used.
+    """
+    words = {True: "yes", False: "no", None: "not checked"}
+    rows, unusable = [], []
+    for name, row in sorted(_read(RESULTS / "backbones.json")["rows"].items()):
+        if "error" in row:
+            unusable.append(f"`{name}`")
+            continue
+        checks = (row["training"], row["saving"], row["onnx"], row["output_stride_8"])
+        rows.append(
+            [
+                f"`{name}`",
+                f"{row['parameters'] / 1e6:.1f} M",
+                str(row["smallest_image"]),
+                *(words[check] for check in checks),
+            ]
+        )
+    heading = ("network", "parameters", "smallest image", "training", "saving", "ONNX")
+    note = f"Cannot be used at every image size: {', '.join(unusable)}."
+    return f"{_table((*heading, 'output stride 8'), rows)}\n{note}\n"
+
+
 def ray_table() -> str:
     """Makes the table of the rate and the memory of Ray beside the runtime alone.
 
@@ -680,6 +706,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "classes": dataset_table,
     "runtimes": runtimes_table,
     "exports": exports_table,
+    "backbones": backbones_table,
     "ray": ray_table,
     "saturation": saturation_table,
     "jobs": jobs_table,

@@ -162,7 +162,7 @@ def _strides(network: keras.Model, tensors: list[keras.KerasTensor]) -> list[int
         specs = inner.compute_output_spec(probe)
     except ValueError as error:
         raise ValueError(
-            f"`backbone` must take images of any size, which {network.name!r} does not: {error} "
+            f"`backbone` must take images of any size, which {network.name!r} does not: {error}. "
             "Build it with a fixed `input_shape`, and pass that model and the same `image_shape`."
         ) from error
     return [2 ** round(math.log2(max(size) / max(spec.shape[1:3]))) for spec in specs]
