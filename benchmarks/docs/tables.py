@@ -207,8 +207,12 @@ def imbalance_table() -> str:
     """Makes the table of losses, class weights and oversampling on scenes with rare classes.
 
     Returns:
-        The table in Markdown.
+        The table in Markdown, the best on the rare classes first.
     """
+
+    def rare_mean(seeds: list[dict[str, Any]]) -> float:
+        return statistics.mean(row["rare_mean_iou"] for row in seeds)
+
     record = _read(RESULTS / "imbalance.json")
     found: dict[str, list[dict[str, Any]]] = {}
     for name, row in record["rows"].items():
@@ -222,7 +226,7 @@ def imbalance_table() -> str:
             *(f"{statistics.mean(row['class_iou'][name] for row in seeds):.3f}" for name in rare),
             str(len(seeds)),
         ]
-        for change, seeds in sorted(found.items())
+        for change, seeds in sorted(found.items(), key=lambda item: -rare_mean(item[1]))
     ]
     return _table(("loss and data", "mean IoU", "rare classes", *rare, "seeds"), rows)
 
