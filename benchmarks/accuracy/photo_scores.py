@@ -102,7 +102,7 @@ def interval(confusions: np.ndarray, seed: int = 0) -> list[float]:
     count = len(confusions)
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
     sums = (draws @ confusions.reshape(count, -1)).reshape(RESAMPLES, *confusions.shape[1:])
-    return [round(float(end), 4) for end in np.percentile(mean_ious(sums), INTERVAL)]
+    return [round(float(end), 5) for end in np.percentile(mean_ious(sums), INTERVAL)]
 
 
 def scores(confusions: np.ndarray) -> dict[str, Any]:
@@ -118,10 +118,10 @@ def scores(confusions: np.ndarray) -> dict[str, Any]:
     binary = MERGED.T @ total @ MERGED
     return {
         "photos": len(confusions),
-        "mean_iou": round(float(mean_ious(total)), 4),
+        "mean_iou": round(float(mean_ious(total)), 5),
         "interval": interval(confusions),
-        "pixel_accuracy": round(float(np.trace(total) / total.sum()), 4),
-        "binary_iou": round(float(class_ious(binary)[0]), 4),
+        "pixel_accuracy": round(float(np.trace(total) / total.sum()), 5),
+        "binary_iou": round(float(class_ious(binary)[0]), 5),
     }
 
 
