@@ -165,10 +165,25 @@ def test_a_backbone_of_layers_that_converters_find_hard_is_exported(kind, tmp_pa
     for groups in (1, 2, 4, 8, 1):
         features = keras.layers.Conv2D(8, 3, 2, padding="same", activation="gelu")(features)
         features = keras.layers.Conv2D(8, 3, padding="same", groups=groups)(features)
+        features = keras.layers.Activation("celu")(features)
     model = petseg.unet(backbone=keras.Model(images, features), weights=None)
     runtime = petseg.Runtime(petseg.export(model, tmp_path / f"model{FORMATS[kind].suffix}"))
     batch = photos(50, 70)
     np.testing.assert_allclose(runtime(batch), model.predict_on_batch(batch), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "litert"])
+def test_what_cannot_be_converted_is_one_clear_error(kind, tmp_path):
+    features = images = keras.Input((None, None, 3))
+    for _ in range(5):
+        features = keras.layers.Conv2D(8, 3, 2, padding="same")(features)
+        # Keras cannot trace it without a size.
+        features = keras.layers.UpSampling2D(2, interpolation="bilinear")(features)
+        features = keras.layers.AveragePooling2D(2)(features)
+    model = petseg.unet(backbone=keras.Model(images, features), weights=None)
+    with pytest.raises(ValueError, match=f"must have layers that work in the format '{kind}'"):
+        petseg.export(model, tmp_path / f"model{FORMATS[kind].suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "litert"])

@@ -169,7 +169,7 @@ def export(
     written = path if server is None else path / f"model{FORMATS[name].suffix}"
     with _folder_for(written), part_folder(written.parent) as folder:
         part = folder / written.name
-        with _quietly(), _openvino_on_python_3_13():
+        with _named_failure(name), _quietly(), _openvino_on_python_3_13():
             exported(images[0][:1])  # Keras exports only models that have been called
             with convertible(exported) if name == "onnx" else nullcontext():
                 exported.export(
@@ -179,10 +179,12 @@ def export(
                     **_converter_options(name, quantize, images),
                 )
             FORMATS[name].write_record(part, info.to_json())
+            runtime = Runtime(part)
+            runtime(images[0])
         with _full_precision():
             _compare(
                 model,
-                Runtime(part),
+                runtime,
                 images,
                 masks,
                 check,
@@ -423,6 +425,22 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         experimental.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
+def _named_failure(name: str) -> Iterator[None]:
+    """Says that a model cannot be converted, whatever the converter or the runtime raises."""
+    try:
+        yield
+    except (ImportError, OSError):
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        raise ValueError(
+            f"`model` must have layers that work in the format {name!r}. Received: "
+            f"{type(error).__name__}: {lines[0][:300]} Try another format, a fixed `image_shape`, "
+            "or other layers in the backbone."
+        ) from error
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What tf2onnx needs to convert models of Keras."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ def convertible(model: keras.Model) -> Iterator[None]:
       ONNX does not have. Such functions become part of the graph.
     - `Normalization` with constants: they became inputs of the ONNX model. They are NumPy arrays
       meanwhile, which TensorFlow puts into the graph.
-    - GELU: it has the operation `Erfc`, which tf2onnx does not know.
+    - GELU and CELU: they have the operations `Erfc` and `Expm1`, which ONNX does not have.
 
     Args:
         model: The model, on TensorFlow.
@@ -28,6 +28,7 @@ def convertible(model: keras.Model) -> Iterator[None]:
     from tf2onnx.handler import tf_op
 
     tf_op("Erfc")(_Erfc)
+    tf_op("Expm1")(_Expm1)
     normalizing = [
         (layer, layer.mean, layer.variance)
         for layer in model._flatten_layers()
@@ -51,15 +52,29 @@ class _Erfc:
     @classmethod
     def version_9(cls, graph: Any, node: Any, **_: Any) -> None:
         """Replaces a node. ONNX has `Erf` since opset 9."""
-        dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
-        graph.remove_node(node.name)
-        erf = graph.make_node("Erf", node.input, shapes=[shape], dtypes=[dtype])
-        one = graph.make_const(f"{node.name}/one", np.float32(1))
-        graph.make_node(
-            "Sub",
-            [one.output[0], erf.output[0]],
-            name=node.name,
-            outputs=node.output,
-            shapes=[shape],
-            dtypes=[dtype],
-        )
+        _replace(graph, node, "Erf", lambda erf, one: [one, erf])
+
+
+class _Expm1:
+    """Converts the operation `Expm1`, which is exp(x) - 1."""
+
+    @classmethod
+    def version_6(cls, graph: Any, node: Any, **_: Any) -> None:
+        """Replaces a node."""
+        _replace(graph, node, "Exp", lambda exp, one: [exp, one])
+
+
+def _replace(graph: Any, node: Any, name: str, difference: Callable[[str, str], list[str]]) -> None:
+    """Replaces a node by the difference of a function of its input and 1."""
+    dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+    graph.remove_node(node.name)
+    inner = graph.make_node(name, node.input, shapes=[shape], dtypes=[dtype])
+    one = graph.make_const(f"{node.name}/one", np.float32(1))
+    graph.make_node(
+        "Sub",
+        difference(inner.output[0], one.output[0]),
+        name=node.name,
+        outputs=node.output,
+        shapes=[shape],
+        dtypes=[dtype],
+    )

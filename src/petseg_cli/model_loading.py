@@ -174,13 +174,18 @@ def find_model(model: Path | None) -> Path | str:
 
 
 def image_channels(found: Path | str) -> int:
-    """Reads how many channels the images of a model have, without loading it.
+    """Reads how many channels the images of a model have. Loads it only if it has no record.
 
     Args:
         found: What `find_model` returned.
 
     Returns:
-        The number; 3 where the model does not say it.
+        The number.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged.
+        ImportError: If the runtime of an exported model is not installed.
     """
     from petseg_runtime.runtime import read_model_info
 
@@ -188,8 +193,8 @@ def image_channels(found: Path | str) -> int:
         return 3
     try:
         return read_model_info(found).channels
-    except (ValueError, ImportError):  # `load_model` says what is wrong
-        return 3
+    except ValueError:  # damaged, or from elsewhere
+        return load_model(found).info.channels
 
 
 def load_model(found: Path | str) -> LoadedModel:

@@ -317,7 +317,12 @@ def find_images(
     paths = sorted(path for path in found if is_image_name(path, arrays) and path.is_file())
     if not paths:
         suffixes = sorted(IMAGE_SUFFIXES | {ARRAY_SUFFIX} if arrays else IMAGE_SUFFIXES)
-        raise FileNotFoundError(f"No image files in {folder}. Looked for {', '.join(suffixes)}.")
+        message = f"No image files in {folder}. Looked for {', '.join(suffixes)}."
+        if any(is_image_name(path, arrays=True) for path in found):
+            message += (
+                f" {ARRAY_SUFFIX} files in folders are for models of other channels than RGB."
+            )
+        raise FileNotFoundError(message)
     return paths
 
 

@@ -451,3 +451,22 @@ def test_a_folder_without_arrays_or_images_says_what_was_looked_for(cli, tmp_pat
     code, _, err = cli("predict", tmp_path / "fields", "--model", tmp_path / "model.keras")
     assert code == 1
     assert "Looked for .bmp, .gif, .jpeg, .jpg, .npy, .png" in err
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".onnx"])
+def test_a_damaged_model_is_named_before_the_folder(suffix, cli, tmp_path):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"damaged")
+    (tmp_path / "fields").mkdir()
+    np.save(tmp_path / "fields" / "north.npy", np.zeros((40, 64, 4), "uint8"))
+    code, _, err = cli("predict", tmp_path / "fields", "--model", path)
+    assert code == 1
+    assert f"model{suffix}" in err
+    assert "No image files" not in err
+
+
+def test_arrays_in_a_folder_are_not_for_rgb(predict, tmp_path):
+    np.save(tmp_path / "north.npy", np.zeros((40, 64, 4), "uint8"))
+    code, _, err = predict(tmp_path)
+    assert code == 1
+    assert ".npy files in folders are for models of other channels than RGB" in err
