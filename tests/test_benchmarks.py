@@ -127,7 +127,7 @@ def test_commands_in_the_pages_name_scripts_that_exist():
 
 
 SCORED = {
-    *("trained", "pretrained", "unet", "fcn", "segnet", "pspnet", "deeplab"),
+    *("trained", "pretrained", "unet", "fcn", "segnet", "pspnet", "deeplab", "fpn"),
     *("ablations", "recipe", "prediction", "runtimes", "few_labels", "imbalance", "flicker"),
 }
 

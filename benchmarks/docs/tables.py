@@ -691,6 +691,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "segnet": partial(architecture_table, "segnet"),
     "pspnet": partial(architecture_table, "pspnet"),
     "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
+    "fpn": partial(architecture_table, "fpn"),
     "ablations": ablations_table,
     "few_labels": few_labels_table,
     "imbalance": imbalance_table,
