@@ -44,6 +44,8 @@ PEERS: dict[str, dict[str, tuple[str, Path, list[str]]]] = {
         "keras-hub DeepLabV3 (ResNet-18)": ("keras_hub", KERAS, ["keras_hub:deeplabv3"]),
     },
     "deeplabv3_plus": {f"{SMP} DeepLabV3Plus, eager": ("smp", TORCH, ["DeepLabV3Plus"])},
+    "fpn": {f"{SMP} FPN, eager": ("smp", TORCH, ["FPN"])},
+    "linknet": {f"{SMP} Linknet, eager": ("smp", TORCH, ["Linknet"])},
 }
 
 Case = tuple[str, int, int]  # task, image size, batch size
