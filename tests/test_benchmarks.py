@@ -189,6 +189,24 @@ def test_a_row_names_the_model_whose_encoder_it_starts_from(tmp_path):
     assert petseg.model_info(settings.weights).weights == "pets"
 
 
+def test_a_published_row_names_no_folder_of_a_machine(tmp_path):
+    folder = tmp_path / "runs"
+    add_row(folder, NEW, "unet-mobilenetv2-224")
+    file = folder / NEW / "result.json"
+    record = json.loads(file.read_text())
+    record["settings"]["weights"] = f"{folder}/unet-vgg16-128/best.weights.h5"
+    file.write_text(json.dumps(record))
+    (folder / "latency.json").write_text(json.dumps({NEW: 5.0}))
+    (folder / "masks.jpg").write_bytes(b"all rows")
+    collect.collect(folder, tmp_path / "results")
+    published = json.loads((tmp_path / "results" / NEW / "result.json").read_text())
+    record["settings"]["weights"] = "unet-vgg16-128/best.weights.h5"
+    assert published == record
+    for path in RESULTS.glob("*/result.json"):
+        weights = json.loads(path.read_text())["settings"]["weights"]
+        assert not Path(weights).is_absolute(), path
+
+
 def test_training_time_is_that_of_epochs_at_the_median_pace(tmp_path):
     name = "unet-mobilenetv2-320"
     (tmp_path / "result.json").write_bytes((RESULTS / name / "result.json").read_bytes())

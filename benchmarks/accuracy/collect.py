@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.accuracy.benchmark_figures import draw_figures
-from benchmarks.accuracy.result_rows import result_rows
+from benchmarks.accuracy.result_rows import result_rows, weights_of_any_machine
 from benchmarks.common import RESULTS
 from petseg.experiment import RunFiles
 from petseg_runtime.atomic_files import whole_file, write_json
@@ -69,7 +69,11 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
         )
     for name in names:
         files = RunFiles(folder / name)
-        copy((files.result, files.history, files.curves, files.masks), results / name)
+        copy((files.history, files.curves, files.masks), results / name)
+        record = json.loads(files.result.read_text(encoding="utf-8"))
+        settings = record["settings"]
+        settings["weights"] = weights_of_any_machine(settings["weights"])
+        write_json(results / name / files.result.name, record)
     comparison.mkdir(parents=True, exist_ok=True)
     write_json(comparison / LATENCY, latency)
     rows = result_rows(results)

@@ -152,6 +152,20 @@ def row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
     }
 
 
+def weights_of_any_machine(weights: str | None) -> str | None:
+    """Names the initial weights without the folder of this machine: the run and the file.
+
+    Args:
+        weights: The setting `weights` of a run.
+
+    Returns:
+        What is not the path of a file, unchanged; else its last two parts.
+    """
+    if weights is None or not Path(weights).suffix:
+        return weights
+    return "/".join(Path(weights).parts[-2:])
+
+
 def _start(weights: str | None, architecture: str) -> str:
     """Names the initial weights: "imagenet", or a file such as `unet-mobilenetv2-128/best...`."""
     if weights in (None, "none"):

@@ -12,17 +12,11 @@ from pathlib import Path
 import keras
 
 import petseg
+from benchmarks.accuracy.result_rows import weights_of_any_machine
 from benchmarks.release.pretrained_graphs import write_graph
 from petseg.experiment import Result, RunFiles
 from petseg.pretrained import half_precision, ship
 from petseg_runtime.pretrained import FOLDER
-
-
-def _start(weights: str | None) -> str | None:
-    """Names the initial weights without the folder of this machine: the run and the file."""
-    if weights is None or not Path(weights).suffix:
-        return weights
-    return "/".join(Path(weights).parts[-2:])
 
 
 def main() -> None:
@@ -51,7 +45,7 @@ def main() -> None:
         "temperature": temperature,
         "data": "Oxford-IIIT Pet (Parkhi et al., CVPR 2012), CC BY-SA 4.0",
         "licence": "Apache-2.0",
-        "how_trained": {**settings.to_dict(), "weights": _start(settings.weights)},
+        "how_trained": {**settings.to_dict(), "weights": weights_of_any_machine(settings.weights)},
         "environment": result.environment,
         **{split: json.loads(evaluation.to_json()) for split, evaluation in scores.items()},
     }
