@@ -3,7 +3,7 @@
 python tests/parallel_training.py N FOLDER      # on N devices; again, until two epochs are done
 python tests/parallel_training.py one FOLDER    # on one device; then what is left in the folder
 python tests/parallel_training.py shards FOLDER # two epochs of shards, on one device each
-python tests/parallel_training.py N depthwise   # batches of one image, on N devices
+python tests/parallel_training.py N kernels     # batches of one image, on N devices
 """
 
 import json
@@ -94,23 +94,28 @@ def train_on_shards(folder):
     return {"opened": sorted(opened), "history": history}
 
 
-def depthwise_kernel():
-    """Trains a depthwise kernel with one image at a time."""
+def convolution_kernels():
+    """Trains one convolution of each kind with one image at a time."""
     images = keras.Input((16, 16, 3))
-    layer = keras.layers.DepthwiseConv2D(5, depthwise_initializer="ones", use_bias=False)
-    trained = keras.Model(images, layer(images))
-    trained.compile(keras.optimizers.SGD(1e-3), petseg.CrossEntropyDice())
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same")(images)
+    x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = keras.layers.SeparableConv2D(4, 3, padding="same")(x)
+    x = keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same")(x)
+    trained = keras.Model(images, x)
+    trained.compile(keras.optimizers.SGD(0.1), petseg.CrossEntropyDice())
     rng = np.random.default_rng(0)
-    batch = rng.random((1, 16, 16, 3), np.float32), rng.integers(0, 3, (1, 12, 12, 1))
+    for weight in trained.weights:
+        weight.assign(rng.normal(size=weight.shape) / 3)
+    batch = rng.random((1, 16, 16, 3), np.float32), rng.integers(0, 3, (1, 16, 16, 1))
     with training_scope(trained):
         trained.fit(tf.data.Dataset.from_tensors(batch).repeat(30), verbose=0)
-    return layer.get_weights()[0].ravel().tolist()
+    return [weight.ravel().tolist() for weight in trained.get_weights()]
 
 
 def main():
-    if sys.argv[2] == "depthwise":
+    if sys.argv[2] == "kernels":
         with petseg.data_parallel(int(sys.argv[1])):
-            print(json.dumps(depthwise_kernel()))
+            print(json.dumps(convolution_kernels()))
         return
     devices, folder = sys.argv[1], Path(sys.argv[2])
     if devices == "one":

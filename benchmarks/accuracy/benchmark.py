@@ -51,7 +51,7 @@ class Row:
         backbone: Key of `petseg.BACKBONES`.
         size: Height and width of the images.
         start: "imagenet", the size of the row whose weights this one starts from, or "pets": the
-            encoder of the U-Net that `weights="pets"` loads.
+            U-Net that `weights="pets"` loads, of which other architectures take the encoder.
         frozen_epochs: Epochs with the encoder frozen.
         epochs: Epochs of fine-tuning.
         rate: Peak learning rate of fine-tuning.
@@ -91,17 +91,18 @@ LARGEST = ("unet", "efficientnetlite2", 320)
 # Frozen and thawed epochs, and the peak rate of the latter: the same for all rows of a size. A row
 # starts from ImageNet at 128, and from the weights of the same model at the size before it at 192,
 # 224 and 320. On the default backbone, the architectures other than U-Net start from the encoder of
-# the pretrained U-Net, which saves their training at 128.
+# the pretrained U-Net, which saves their training at 128. The U-Net itself, the default model, goes
+# on from its pretrained weights for more epochs than the others.
 STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 9, 2e-4)}
+DEFAULT = Row("unet", DEFAULT_BACKBONE, 224, PETS, 0, 24, 3e-4)
 BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
 
 
 def _rows() -> dict[str, Row]:
     """All rows: every architecture on the default backbone, the original ones, the largest."""
     others = [architecture for architecture in petseg.MODELS if architecture != "unet"]
-    rows = [Row(name, DEFAULT_BACKBONE, 224, PETS, *STAGES[224]) for name in others]
-    chains = (("unet", DEFAULT_BACKBONE, 224), *ORIGINAL, LARGEST)
-    for architecture, backbone, size in chains:
+    rows = [DEFAULT, *(Row(name, DEFAULT_BACKBONE, 224, PETS, *STAGES[224]) for name in others)]
+    for architecture, backbone, size in (*ORIGINAL, LARGEST):
         chain: list[Row] = []
         start: int | str = size
         while isinstance(start, int):
@@ -135,7 +136,7 @@ def with_starts(names: list[str]) -> list[Row]:
 
 
 def pets_unet(folder: Path) -> Path:
-    """Saves the pretrained U-Net, from whose encoder other architectures start.
+    """Saves the pretrained U-Net, from which rows start.
 
     Args:
         folder: Folder of all rows.

@@ -115,10 +115,11 @@ def synchronized_batch_norm(model: keras.Model) -> Iterator[None]:
 
 @contextmanager
 def safe_empty_parts(model: keras.Model) -> Iterator[None]:
-    """A context in which devices without an image give their depthwise kernels no gradient.
+    """A context in which devices without an image compute convolutions of an empty batch rightly.
 
-    TensorFlow leaves the gradient of a depthwise kernel uninitialized where the batch is empty, as
-    the last one of an epoch can be on a device.
+    The last batch of an epoch can leave a device without an image. TensorFlow 2.21 then leaves the
+    gradient of a depthwise kernel uninitialized. On some processors oneDNN also gives the output of
+    any convolution the shape of its input, and its kernel no gradient.
 
     Args:
         model: The model, on several devices.
@@ -126,11 +127,10 @@ def safe_empty_parts(model: keras.Model) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    changed = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, layers.DepthwiseConv2D | layers.SeparableConv2D)
-    ]
+    kinds: tuple[type[layers.Layer], ...] = (layers.DepthwiseConv2D, layers.SeparableConv2D)
+    if not tf.config.list_logical_devices("GPU"):
+        kinds += (layers.Conv2D, layers.Conv2DTranspose)
+    changed = [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
     for layer in changed:
         layer.call = _for_any_part(layer.call)
     try:

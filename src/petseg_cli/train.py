@@ -347,7 +347,7 @@ def _check_pretrained(architecture: str, backbone: str | None) -> None:
     backbones = found[architecture]
     if backbone not in (None, *backbones):
         raise typer.BadParameter(
-            f"pets needs --backbone {' or '.join(backbones)}. Received: {backbone}. "
+            f"pets is for --backbone {', '.join(backbones)}. Received: {backbone}. "
             "Use --weights imagenet.",
             param_hint="--weights",
         )

@@ -320,7 +320,7 @@ def test_train_names_the_bad_file_in_one_line(cli, own_folder, tmp_path):
         (
             "train unet --weights pets --backbone vgg16 --out run",
             2,
-            "pets needs --backbone efficientnetlite0 or mobilenetv2. Received: vgg16.",
+            "pets is for --backbone efficientnetlite0, efficientnetlite2, mobilenetv2.",
         ),
         ("train unet --data nowhere --out run", 1, "--data must be pets, synthetic or a folder"),
     ],
