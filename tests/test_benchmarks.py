@@ -176,16 +176,21 @@ def test_rows_are_read_in_both_layouts(tmp_path):
     assert row.evaluation.mean_iou == pytest.approx(row.test["mean_iou"])
 
 
-def test_a_row_names_the_model_whose_encoder_it_starts_from(tmp_path):
-    settings = benchmark.settings(benchmark.ROWS["fpn-efficientnetlite0-224"], tmp_path, "pets", 0)
-    add_row(tmp_path, "fpn-efficientnetlite0-224", "unet-mobilenetv2-224")
-    file = tmp_path / "fpn-efficientnetlite0-224" / "result.json"
+@pytest.mark.parametrize(
+    ("architecture", "start"),
+    [("fpn", "encoder of the pretrained `unet`"), ("unet", "pretrained `unet`")],
+)
+def test_a_row_names_the_model_that_it_starts_from(tmp_path, architecture, start):
+    name = f"{architecture}-efficientnetlite0-224"
+    settings = benchmark.settings(benchmark.ROWS[name], tmp_path, "pets", 0)
+    add_row(tmp_path, name, "unet-mobilenetv2-224")
+    file = tmp_path / name / "result.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps({**record, "settings": settings.to_dict()}))
 
     row = ResultRow.load(file.parent)
 
-    assert (row.start, row.augmentation) == ("encoder of `unet` 224x224", "strong")
+    assert (row.start, row.augmentation) == (start, "strong")
     assert petseg.model_info(settings.weights).weights == "pets"
 
 

@@ -172,9 +172,13 @@ def _start(weights: str | None, architecture: str) -> str:
         return "random"
     if weights == "imagenet":
         return "ImageNet"
-    before, _, side = Path(str(weights)).parent.name.removeprefix("pets-").split("-")
+    folder = Path(str(weights)).parent.name
+    before, _, side = folder.removeprefix("pets-").split("-")
+    is_own = before == architecture
+    if folder.startswith("pets-"):
+        return f"pretrained `{before}`" if is_own else f"encoder of the pretrained `{before}`"
     size = _size_text((int(side), int(side)))
-    return size if before == architecture else f"encoder of `{before}` {size}"
+    return size if is_own else f"encoder of `{before}` {size}"
 
 
 def _size_text(size: tuple[int, int]) -> str:

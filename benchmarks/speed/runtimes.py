@@ -22,6 +22,7 @@ from benchmarks.common import Record, argument_parser, median, median_ratio
 from benchmarks.speed.peers_speed import PEER_WORKERS, SMP, TORCH, ModelWorker, speeds_in_turns
 
 BASE = f"{SMP} Unet, eager"
+BACKBONE = "mobilenetv2"  # of both packages
 SIZES, BATCHES = (128, 224), (1, 32)
 
 
@@ -128,10 +129,15 @@ def main() -> None:
     args = argument_parser(
         __doc__, data_dir="required", peers=True, seed=False, rounds=5, seconds=1
     ).parse_args()
-    model = petseg.unet(weights="pets")
+    model = petseg.unet(backbone=BACKBONE, weights="pets")
     record = Record(
         args.out,
-        {"rounds": args.rounds, "seconds": args.seconds, "weights": "pets"},
+        {
+            "rounds": args.rounds,
+            "seconds": args.seconds,
+            "backbone": BACKBONE,
+            "weights": "pets",
+        },
         rows="speed",
         unit="images a second, median; base: " + BASE,
     )

@@ -16,9 +16,11 @@ from benchmarks.common import Record, argument_parser, median, median_ratio
 from benchmarks.speed.train_step import TASKS, measure
 from petseg.normalization import FusedBatchNormalization
 
+BACKBONE = "mobilenetv2"
+
 
 def default(**compile_arguments: Any) -> keras.Model:
-    """Builds the default U-Net.
+    """Builds the U-Net as `petseg.unet` compiles it.
 
     Args:
         **compile_arguments: Arguments of `compile` to change.
@@ -26,14 +28,14 @@ def default(**compile_arguments: Any) -> keras.Model:
     Returns:
         The compiled model.
     """
-    model = petseg.unet(weights=None)
+    model = petseg.unet(backbone=BACKBONE, weights=None)
     config = keras.saving.deserialize_keras_object(model.get_compile_config())
     model.compile(**(config | compile_arguments))
     return model
 
 
 def keras_batch_norm() -> keras.Model:
-    """Builds the default U-Net with the batch normalization of Keras.
+    """Builds the U-Net with the batch normalization of Keras.
 
     Returns:
         The compiled model.
@@ -45,14 +47,14 @@ def keras_batch_norm() -> keras.Model:
             kind = keras.layers.BatchNormalization
         return kind.from_config(layer.get_config())
 
-    model = petseg.unet(weights=None)
+    model = petseg.unet(backbone=BACKBONE, weights=None)
     changed = keras.models.clone_model(model, clone_function=layer_like, recursive=True)
     changed.compile_from_config(model.get_compile_config())
     return changed
 
 
 def bfloat16() -> keras.Model:
-    """Builds the default U-Net with the policy mixed_bfloat16.
+    """Builds the U-Net with the policy mixed_bfloat16.
 
     Returns:
         The compiled model.
@@ -85,7 +87,7 @@ def features_mib(image_size: int) -> float:
     Returns:
         MiB for one photo.
     """
-    encoder = petseg.unet(weights=None).get_layer("encoder")
+    encoder = petseg.unet(backbone=BACKBONE, weights=None).get_layer("encoder")
     shapes = encoder.compute_output_shape((1, image_size, image_size, 3))
     return round(sum(math.prod(shape) for shape in shapes) * 4 / 2**20, 2)
 
@@ -99,6 +101,7 @@ def main() -> None:
     args = parser.parse_args()
     keras.utils.set_random_seed(args.seed)
     settings = {name: value for name, value in vars(args).items() if name != "out"}
+    settings["backbone"] = BACKBONE
     record = Record(
         args.out,
         settings,

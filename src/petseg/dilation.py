@@ -14,8 +14,9 @@ def dilate(encoder: keras.Model, output_stride: int) -> keras.Model:
     A layer whose stride would go beyond `output_stride` gets stride 1 and the dilation rate of the
     layers before it; each such layer doubles the rate of the layers after it (arXiv:1706.05587,
     section 3.1). At the positions that the original encoder computes, the features are the same,
-    except where squeeze-and-excitation averages over more positions and where pooling pads the
-    image border.
+    except where squeeze-and-excitation averages over more positions, where pooling pads the image
+    border, and where a strided layer with "same" padding has an odd number of positions before it:
+    its kernel then lies one position further, as it would on an even number.
 
     Args:
         encoder: A functional model of convolutions and pooling with square strides.

@@ -80,7 +80,7 @@ def build(name):
     if maker == "petseg":
         import petseg
 
-        model = petseg.MODELS[model_name](weights=None)
+        model = petseg.MODELS[model_name](backbone="mobilenetv2", weights=None)
         return model, [model.get_layer("encoder")]
     if maker == "textbook":
         model, encoder = textbook(model_name)
