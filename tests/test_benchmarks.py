@@ -127,7 +127,7 @@ def test_commands_in_the_pages_name_scripts_that_exist():
 
 
 SCORED = {
-    *("trained", "pretrained", "unet", "fcn", "segnet", "pspnet", "deeplab", "fpn"),
+    *("trained", "pretrained", "unet", "fcn", "segnet", "pspnet", "deeplab", "fpn", "linknet"),
     *("ablations", "recipe", "prediction", "runtimes", "few_labels", "imbalance", "flicker"),
 }
 
@@ -185,12 +185,15 @@ def test_a_row_names_the_model_that_it_starts_from(tmp_path, architecture, start
     settings = benchmark.settings(benchmark.ROWS[name], tmp_path, "pets", 0)
     add_row(tmp_path, name, "unet-mobilenetv2-224")
     file = tmp_path / name / "result.json"
-    record = json.loads(file.read_text())
-    file.write_text(json.dumps({**record, "settings": settings.to_dict()}))
+    record = json.loads(file.read_text()) | {"settings": settings.to_dict()}
+    if settings.frozen_epochs == 0:
+        del record["before_fine_tuning"]
+    file.write_text(json.dumps(record))
 
     row = ResultRow.load(file.parent)
 
     assert (row.start, row.augmentation) == (start, "strong")
+    assert (row.frozen_mean_iou is None) == (architecture == "unet")
     assert petseg.model_info(settings.weights).weights == "pets"
 
 

@@ -12,6 +12,7 @@ from petseg.pretrained import find_pretrained, load_pretrained, ship
 from petseg_runtime.pretrained import (
     DEFAULT_BACKBONE,
     FOLDER,
+    pretrained_backbones,
     pretrained_models,
     read_card,
 )
@@ -79,11 +80,17 @@ def test_the_backbone_of_the_weights_is_the_default(folder):
 
 
 def test_record_of_a_pretrained_model():
-    card = read_card("fcn8-mobilenet")
-    info = petseg.model_info(petseg.fcn8(weights="pets"))
+    card = read_card("segnet-mobilenetv2")
+    info = petseg.model_info(petseg.segnet(weights="pets"))
     assert info.class_names == petseg.PET_CLASSES
     assert info.image_size == tuple(card["image_size"]) == (224, 224)
     assert (info.weights, info.licence) == ("pets", "Apache-2.0")
+
+
+@pytest.mark.parametrize("name", petseg.MODELS)
+def test_a_docstring_says_whether_weights_ship(name):
+    says_none = 'no "pets" weights' in " ".join(petseg.MODELS[name].__doc__.split())
+    assert says_none == (name not in pretrained_backbones())
 
 
 def test_what_ships_is_small():

@@ -32,7 +32,8 @@ class ResultRow:
             Epochs that other processes slowed down do not change the median.
         parameters: Number of weights.
         multiply_adds: Multiply-add operations for one image.
-        frozen_mean_iou: Mean IoU on the test split before fine-tuning.
+        frozen_mean_iou: Mean IoU on the test split before fine-tuning. None where no epoch was
+            frozen.
         test: The scores on the test split, as `petseg.Evaluation.to_json` writes them.
     """
 
@@ -46,7 +47,7 @@ class ResultRow:
     training_minutes: float
     parameters: int
     multiply_adds: int
-    frozen_mean_iou: float
+    frozen_mean_iou: float | None
     test: dict[str, Any]
 
     @property
@@ -77,6 +78,7 @@ class ResultRow:
             The row.
         """
         record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        before = record.get("before_fine_tuning")
         settings = record["settings"]
         height, width = settings["image_size"]
         architecture = settings.get("architecture") or settings["model"]  # as 0.1.0 called it
@@ -91,7 +93,7 @@ class ResultRow:
             training_minutes=_training_minutes(folder / "history.csv"),
             parameters=record["parameters"],
             multiply_adds=record["multiply_adds"],
-            frozen_mean_iou=record["before_fine_tuning"]["test"]["mean_iou"],
+            frozen_mean_iou=None if before is None else before["test"]["mean_iou"],
             test=record["test"],
         )
 

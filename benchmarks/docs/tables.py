@@ -46,7 +46,7 @@ def benchmark_table() -> str:
         [
             labels[row.name],
             f"**{row.test['mean_iou']:.3f}**",
-            f"{row.frozen_mean_iou:.3f}",
+            "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
             *_class_cells(row.test["class_iou"]),
             f"{row.test['pixel_accuracy']:.3f}",
             f"{row.test['boundary_f1']:.3f}",
@@ -692,6 +692,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pspnet": partial(architecture_table, "pspnet"),
     "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
     "fpn": partial(architecture_table, "fpn"),
+    "linknet": partial(architecture_table, "linknet"),
     "ablations": ablations_table,
     "few_labels": few_labels_table,
     "imbalance": imbalance_table,

@@ -36,17 +36,17 @@ def linknet(
     Args:
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
-            model, or `petseg.Backbone`. By default the one of the `.keras` file where
-            that is used, else "efficientnetlite0".
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
-        weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
-            `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
-            as the last one for other classes, stay random, and a `WeightsWarning` names them. The
-            package has no "pets" weights for this architecture.
-        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
-            and so on.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
+            as the last one for other classes, stay random, and a `WeightsWarning` names them.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
         ignore_class: Label of pixels that count in no loss and no score, such as 255.
         decoder_steps: Steps of the decoder, 1 to 4. Each doubles the resolution.
         reduction: Factor by which a step reduces the channels of its input.
@@ -62,7 +62,8 @@ def linknet(
     Reference: Chaurasia and Culurciello, 2017, arXiv:1707.03718, figures 1 and 2.
 
     Example:
-        >>> model = petseg.linknet(5, class_names=("road", "car", "tree", "house", "sky"))
+        >>> model = petseg.linknet(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
     backbone = resolve_backbone(backbone, "linknet", weights)
