@@ -2,8 +2,9 @@
 
 Each complete row goes to a folder of its name. The folder may hold all rows or only some of them,
 such as one new row: latencies are merged by the name of the row, and the figures of scores and
-latencies are drawn again from the records of all rows. `masks.jpg` needs the models, so it is
-copied only if the folder holds all rows. `python -m benchmarks.docs.tables` then makes the tables.
+latencies are drawn again from the records of all rows. `benchmarks.accuracy.latency` times all rows
+in one run. `masks.jpg` needs the models, so it is copied only if the folder holds all rows.
+`python -m benchmarks.docs.tables` then makes the tables.
 
     python -m benchmarks.accuracy.collect runs/benchmark
 """
