@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from petseg_runtime import validation
 from petseg_runtime.pretrained import read_arrays
 
 WEIGHTS = Path(__file__).parent / "weights" / "imagenet"
@@ -64,11 +65,17 @@ def efficientnet_lite(
         A model from images, RGB mapped by `(x - 127) / 128`, to features at stride 32.
 
     Raises:
+        ValueError: If there is no such network, or not with this `include_top` or `weights`.
         OSError: If the file of the weights is missing or was changed.
 
     Reference: Tan and Le, 2019, arXiv:1905.11946, table 1.
     """
-    assert not include_top
+    name = validation.choice("name", name, VARIANTS)
+    if include_top or weights not in ("imagenet", None):
+        raise ValueError(
+            "`include_top` must be False and `weights` 'imagenet' or None. Received: "
+            f"include_top={include_top}, weights={weights!r}."
+        )
     variant = VARIANTS[name]
     images = keras.Input(input_shape)
     x = _convolution(images, STEM_FILTERS, 3, 2, "stem")

@@ -141,3 +141,16 @@ def test_the_weights_need_no_network_and_no_home(tmp_path):
         expected = float(abs(file["stem/kernel"].astype("float32")).sum())
     assert float(done.stdout) == pytest.approx(expected, abs=0.01)
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".h5", ".npz", ".keras")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("efficientnetlite3", {}, "`name` must be .*Received: 'efficientnetlite3'"),
+        ("efficientnetlite0", {"weights": "Imagenet"}, "'imagenet' or None.*weights='Imagenet'"),
+        ("efficientnetlite0", {"include_top": True}, "`include_top` must be False"),
+    ],
+)
+def test_an_unknown_network_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        efficientnet_lite.efficientnet_lite(name, **options)
