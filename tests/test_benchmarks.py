@@ -127,7 +127,18 @@ def test_commands_in_the_pages_name_scripts_that_exist():
 
 
 SCORED = {
-    *("trained", "pretrained", "unet", "fcn", "segnet", "pspnet", "deeplab", "fpn", "linknet"),
+    *(
+        "trained",
+        "pretrained",
+        "unet",
+        "fcn",
+        "segnet",
+        "pspnet",
+        "deeplab",
+        "fpn",
+        "linknet",
+        "lraspp",
+    ),
     *("ablations", "recipe", "prediction", "runtimes", "few_labels", "imbalance", "flicker"),
 }
 

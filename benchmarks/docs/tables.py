@@ -693,6 +693,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "deeplab": partial(architecture_table, "deeplabv3", "deeplabv3_plus"),
     "fpn": partial(architecture_table, "fpn"),
     "linknet": partial(architecture_table, "linknet"),
+    "lraspp": partial(architecture_table, "lraspp"),
     "ablations": ablations_table,
     "few_labels": few_labels_table,
     "imbalance": imbalance_table,

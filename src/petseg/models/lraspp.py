@@ -35,17 +35,17 @@ def lraspp(
     Args:
         num_classes: Number of classes, at least 2.
         backbone: Key of `petseg.BACKBONES`, function of `keras.applications` or its name, Keras
-            model, or `petseg.Backbone`. By default the one of the `.keras` file where
-            that is used, else "efficientnetlite0".
+            model, or `petseg.Backbone`. By default the one of the "pets" weights or of the `.keras`
+            file where these are used, else "efficientnetlite0".
         image_shape: (height, width, channels) of the images. Each size is at least 32, or None for
             images of any size. For other channels than RGB, the first convolution of pretrained
             weights is adapted.
-        weights: "imagenet" (pretrained encoder, random decoder), None (random), or the path of a
-            `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
-            as the last one for other classes, stay random, and a `WeightsWarning` names them. The
-            package has no "pets" weights for this architecture.
-        class_names: Name of each class, for the logs and the model's record. By default "0", "1"
-            and so on.
+        weights: "imagenet" (pretrained encoder, random decoder), "pets" (the whole model, trained
+            on Oxford-IIIT Pet; these weights come with the package), None (random), or the path of
+            a `.weights.h5` or `.keras` file or of the folder of a run. Layers that do not fit, such
+            as the last one for other classes, stay random, and a `WeightsWarning` names them.
+        class_names: Name of each class, for the logs and the model's record. By default the names
+            that the "pets" weights have, else "0", "1" and so on.
         ignore_class: Label of pixels that count in no loss and no score, such as 255.
         output_stride: Stride of the encoder: 8 (its last stage is dilated) or 16.
         decoder_filters: Channels of the two 1x1 convolutions.
@@ -61,7 +61,8 @@ def lraspp(
     Reference: Howard et al., 2019, arXiv:1905.02244, section 6.3 and figure 10.
 
     Example:
-        >>> model = petseg.lraspp(5, class_names=("road", "car", "tree", "house", "sky"))
+        >>> model = petseg.lraspp(weights="pets")
+        >>> mask = petseg.predict(model, "cat.jpg")
     """
     num_classes = validation.integer("num_classes", num_classes, 2)
     backbone = arguments.resolve_backbone(backbone, "lraspp", weights)
