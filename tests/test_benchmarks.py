@@ -312,6 +312,9 @@ def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
     add_row(folder, NEW, "unet-mobilenetv2-224")
     (folder / "latency.json").write_text(json.dumps({NEW: 99.0}))
     (folder / "masks.jpg").write_bytes(b"only the new row")
+    scores = json.loads((RESULTS / "pretrained.json").read_text())["rows"]["unet-mobilenetv2"]
+    scores["ordinary"]["mean_iou"] = 0.1234
+    (folder / NEW / "photo_scores.json").write_text(json.dumps(scores))
     before = json.loads((published / "comparison" / "latency.json").read_text())
     masks = (published / "comparison" / "masks.jpg").read_bytes()
 
@@ -321,8 +324,9 @@ def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
     assert after == {**before, NEW: 99.0}
     assert (published / "comparison" / "masks.jpg").read_bytes() == masks
     assert {path.name for path in (published / NEW).iterdir()} == {
-        *("result.json", "history.csv", "curves.jpg", "masks.jpg"),
+        *("result.json", "history.csv", "curves.jpg", "masks.jpg", "photo_scores.json"),
     }
+    assert "| 0.123 |" in tables.TABLES["trained"]()
     with Image.open(published / NEW / "masks.jpg") as figure:
         assert figure.width == collect.MAX_WIDTH
     for name in ("trained", "unet"):
@@ -330,7 +334,7 @@ def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
         assert "| `unet` 224x224, `vgg16`" in labels
         assert "| `unet` 224x224, `mobilenetv2`" in labels
         assert len(set(labels)) == len(labels)
-    assert "\n| `pspnet` 192x192 |" in tables.TABLES["trained"]()  # the only one of its size
+    assert "\n| `pspnet` 192x192 |" in tables.TABLES["pspnet"]()  # the only one of its size
     for name in set(tables.TABLES) - {"trained", "unet"}:
         tables.TABLES[name]()
 

@@ -1,8 +1,9 @@
 """The accuracy benchmark: trains and compares every architecture on Oxford-IIIT Pet.
 
 Each row is one `petseg.experiment` with a folder of its own. Started again, the script skips rows
-that are complete and resumes the one that was interrupted. Then it times all complete rows of the
-folder in turns, prints the table of scores and draws the figures.
+that are complete and resumes the one that was interrupted. Then it scores all complete rows of the
+folder photo by photo (`photo_scores`), times them in turns, prints the table of scores and draws
+the figures.
 
     python -m benchmarks.accuracy.benchmark --out runs/benchmark              # hours on a CPU
     python -m benchmarks.accuracy.benchmark --out runs/demo --data synthetic  # minutes
@@ -20,6 +21,7 @@ from rich.console import Console
 
 import petseg
 from benchmarks.accuracy.benchmark_figures import draw_figures
+from benchmarks.accuracy.photo_scores import score_rows
 from benchmarks.accuracy.result_rows import (
     ResultRow,
     best_of_each_architecture,
@@ -257,7 +259,7 @@ def compare(out: Path, pets: petseg.Splits) -> None:
 
 
 def main() -> None:
-    """Trains the rows that are not complete, then compares all."""
+    """Trains the rows that are not complete, then scores and compares all."""
     parser = argument_parser(__doc__, data_dir="optional")
     parser.add_argument(
         "--rows", nargs="*", default=list(ROWS), choices=list(ROWS), help="with those they need"
@@ -276,6 +278,7 @@ def main() -> None:
     if args.data == "synthetic":
         pets = petseg.synthetic_pets(image_size=(128, 128))
     else:
+        score_rows(args.out, args.data_dir)
         pets = petseg.load_pets(image_size=(224, 224), data_dir=args.data_dir)
     compare(args.out, pets)
 

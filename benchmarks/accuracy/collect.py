@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.accuracy.benchmark_figures import draw_figures
-from benchmarks.accuracy.result_rows import result_rows, weights_of_any_machine
+from benchmarks.accuracy.result_rows import PHOTO_SCORES, result_rows, weights_of_any_machine
 from benchmarks.common import RESULTS
 from petseg.experiment import RunFiles
 from petseg_runtime.atomic_files import whole_file, write_json
@@ -70,7 +70,9 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
         )
     for name in names:
         files = RunFiles(folder / name)
-        copy((files.history, files.curves, files.masks), results / name)
+        scored = folder / name / PHOTO_SCORES
+        copied = (files.history, files.curves, files.masks, *([scored] if scored.exists() else []))
+        copy(copied, results / name)
         record = json.loads(files.result.read_text(encoding="utf-8"))
         settings = record["settings"]
         settings["weights"] = weights_of_any_machine(settings["weights"])

@@ -2,14 +2,15 @@
 
 For every complete row of a folder, on the test split: a 95% interval by bootstrap over photos, the
 IoU with the border counted as pet, and the scores without the photos that have a near-duplicate in
-the training split (`label_agreement`). On composed photos (`ordinary_photos`): the mean IoU. Rows
-that have their scores already are left alone.
+the training split (`label_agreement`). On the validation split and on composed photos
+(`ordinary_photos`): the same scores. Rows that have their scores already are left alone.
 
     python -m benchmarks.accuracy.photo_scores runs/benchmark --data-dir DIR
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import tensorflow as tf
 
 import petseg
 from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
+from benchmarks.accuracy.result_rows import PHOTO_SCORES
+from benchmarks.accuracy.scene_composer import Scene
 from benchmarks.common import RESULTS
 from petseg.data import pet_examples
 from petseg.evaluation import labelled_logits
 from petseg.experiment import Result, RunFiles
 from petseg_runtime.atomic_files import write_json
 
-FILE = "photo_scores.json"
 RESAMPLES = 2000
 INTERVAL = (2.5, 97.5)  # percentiles
 MERGED = np.array([[1, 0], [0, 1], [1, 0]])  # pet, background and border to pet and background
@@ -125,30 +127,54 @@ def scores(confusions: np.ndarray) -> dict[str, Any]:
     }
 
 
-def score_row(folder: Path, data_dir: Path | None) -> dict[str, Any]:
-    """Scores the model of one row.
+def score(
+    model: keras.Model | petseg.Runtime,
+    image_size: tuple[int, int],
+    data_dir: Path | None,
+    composed: Sequence[Scene],
+) -> dict[str, Any]:
+    """Scores one model on the validation and test photos and on composed ones.
 
     Args:
-        folder: Folder of a complete run.
+        model: A model that returns logits.
+        image_size: (height, width) to which the photos are resized.
         data_dir: Folder of `tensorflow_datasets`.
+        composed: The composed photos.
 
     Returns:
         JSON types.
     """
-    settings = Result.load(folder).settings
-    model = keras.models.load_model(RunFiles(folder).model)
-    size = settings.image_size
-    test = photo_confusions(model, petseg.load_pets(image_size=size, data_dir=data_dir).test)
+    pets = petseg.load_pets(image_size=image_size, data_dir=data_dir)
+    test = photo_confusions(model, pets.test)
     names = [e["file_name"].decode() for e in pet_examples(data_dir)["test"].as_numpy_iterator()]
     pairs = json.loads((RESULTS / "label_agreement.json").read_text(encoding="utf-8"))["pairs"]
     seen = {pair["test"] for pair in pairs if pair["crosses"]}
     kept = np.array([name not in seen for name in names])
-    composed = photo_confusions(model, batches(scenes(data_dir), size))
     return {
+        "image_size": image_size,
+        "validation": scores(photo_confusions(model, pets.val)),
         "test": scores(test),
         "test_without_duplicates": scores(test[kept]),
-        "ordinary": {**scores(composed), "seed": SEED},
+        "ordinary": scores(photo_confusions(model, batches(composed, image_size))),
     }
+
+
+def score_rows(folder: Path, data_dir: Path | None) -> None:
+    """Scores the complete rows of a folder that have no scores yet, into `PHOTO_SCORES` of each.
+
+    Args:
+        folder: Folder of all rows.
+        data_dir: Folder of `tensorflow_datasets`.
+    """
+    results = sorted(folder.glob("*/result.json"))
+    missing = [path.parent for path in results if not path.with_name(PHOTO_SCORES).exists()]
+    composed = scenes(data_dir) if missing else []
+    for row in missing:
+        print(f"Scores of {row.name}, photo by photo", flush=True)
+        keras.utils.clear_session()
+        model = keras.models.load_model(RunFiles(row).model)
+        found = score(model, Result.load(row).settings.image_size, data_dir, composed)
+        write_json(row / PHOTO_SCORES, {"seed_of_composed_photos": SEED, **found})
 
 
 def main() -> None:
@@ -157,11 +183,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder that the benchmark wrote")
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()
-    for result in sorted(args.folder.glob("*/result.json")):
-        path = result.with_name(FILE)
-        if not path.exists():
-            write_json(path, score_row(path.parent, args.data_dir))
-            print(path.parent.name, path.read_text(encoding="utf-8"))
+    score_rows(args.folder, args.data_dir)
 
 
 if __name__ == "__main__":

@@ -8,47 +8,11 @@ split. On the composed photos of `ordinary_photos`: the same. The models run in 
         --out docs/results/pretrained.json
 """
 
-import json
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
 import petseg
-from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
-from benchmarks.accuracy.photo_scores import photo_confusions, scores
-from benchmarks.accuracy.scene_composer import Scene
-from benchmarks.common import RESULTS, Record, argument_parser
-from petseg.data import pet_examples
+from benchmarks.accuracy.ordinary_photos import SEED, scenes
+from benchmarks.accuracy.photo_scores import score
+from benchmarks.common import Record, argument_parser
 from petseg_runtime.pretrained import pretrained_models, read_card
-
-
-def score(name: str, data_dir: Path, composed: list[Scene]) -> dict[str, Any]:
-    """Scores one model.
-
-    Args:
-        name: A name of `pretrained_models`.
-        data_dir: Folder of `tensorflow_datasets`.
-        composed: The composed photos.
-
-    Returns:
-        JSON types.
-    """
-    model = petseg.Runtime.pretrained(name)
-    height, width = read_card(name)["image_size"]
-    pets = petseg.load_pets(image_size=(height, width), data_dir=data_dir)
-    test = photo_confusions(model, pets.test)
-    names = [e["file_name"].decode() for e in pet_examples(data_dir)["test"].as_numpy_iterator()]
-    pairs = json.loads((RESULTS / "label_agreement.json").read_text(encoding="utf-8"))["pairs"]
-    seen = {pair["test"] for pair in pairs if pair["crosses"]}
-    kept = np.array([name not in seen for name in names])
-    return {
-        "image_size": (height, width),
-        "validation": scores(photo_confusions(model, pets.val)),
-        "test": scores(test),
-        "test_without_duplicates": scores(test[kept]),
-        "ordinary": scores(photo_confusions(model, batches(composed, (height, width)))),
-    }
 
 
 def main() -> None:
@@ -57,7 +21,9 @@ def main() -> None:
     record = Record(args.out, {"seed_of_composed_photos": SEED})
     composed = scenes(args.data_dir)
     for name in record.missing(reversed(pretrained_models())):
-        record.add(name, score(name, args.data_dir, composed))
+        height, width = read_card(name)["image_size"]
+        model = petseg.Runtime.pretrained(name)
+        record.add(name, score(model, (height, width), args.data_dir, composed))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from benchmarks.common import RESULTS
 if TYPE_CHECKING:
     import petseg
 
+PHOTO_SCORES = "photo_scores.json"
+
 
 @dataclass(frozen=True)
 class ResultRow:
@@ -35,6 +37,7 @@ class ResultRow:
         frozen_mean_iou: Mean IoU on the test split before fine-tuning. None where no epoch was
             frozen.
         test: The scores on the test split, as `petseg.Evaluation.to_json` writes them.
+        photo_scores: What `benchmarks.accuracy.photo_scores` wrote. None for rows of version 0.1.0.
     """
 
     name: str
@@ -49,6 +52,7 @@ class ResultRow:
     multiply_adds: int
     frozen_mean_iou: float | None
     test: dict[str, Any]
+    photo_scores: dict[str, Any] | None
 
     @property
     def size(self) -> str:
@@ -82,6 +86,7 @@ class ResultRow:
         settings = record["settings"]
         height, width = settings["image_size"]
         architecture = settings.get("architecture") or settings["model"]  # as 0.1.0 called it
+        scored = folder / PHOTO_SCORES
         return cls(
             name=folder.name,
             architecture=architecture,
@@ -95,6 +100,7 @@ class ResultRow:
             multiply_adds=record["multiply_adds"],
             frozen_mean_iou=None if before is None else before["test"]["mean_iou"],
             test=record["test"],
+            photo_scores=json.loads(scored.read_text("utf-8")) if scored.exists() else None,
         )
 
 

@@ -35,30 +35,38 @@ def benchmark_table() -> str:
         The table in Markdown.
     """
     heading = (
-        *("architecture and image size", "mean IoU", "mean IoU before fine-tuning"),
+        *("architecture, image size and backbone", "mean IoU", "95% interval"),
+        *("mean IoU before fine-tuning", "mean IoU on composed photos"),
         *CLASS_HEADINGS,
-        *("pixel accuracy", "boundary F1", "backbone", "initial weights", "augmentation"),
-        *("epochs frozen + fine-tuning", "training time", "multiply-adds"),
+        *("IoU with the border as pet", "pixel accuracy", "boundary F1", "initial weights"),
+        *("augmentation", "epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
-    found = result_rows(RESULTS)
-    labels = _row_labels(found)
-    rows = [
-        [
-            labels[row.name],
-            f"**{row.test['mean_iou']:.3f}**",
-            "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
-            *_class_cells(row.test["class_iou"]),
-            f"{row.test['pixel_accuracy']:.3f}",
-            f"{row.test['boundary_f1']:.3f}",
-            f"`{row.backbone}`",
-            row.start,
-            row.augmentation,
-            f"{row.epochs[0]} + {row.epochs[1]}",
-            f"{row.training_minutes:.0f} min",
-            f"{row.multiply_adds / 1e6:.0f} M",
-        ]
-        for row in found
-    ]
+    rows = []
+    for row in result_rows(RESULTS):
+        interval = ordinary = binary = ""
+        if row.photo_scores is not None:
+            low, high = row.photo_scores["test"]["interval"]
+            interval = f"{low:.3f} to {high:.3f}"
+            ordinary = f"{row.photo_scores['ordinary']['mean_iou']:.3f}"
+            binary = f"{row.photo_scores['test']['binary_iou']:.3f}"
+        rows.append(
+            [
+                f"`{row.architecture}` {row.size}, `{row.backbone}`",
+                f"**{row.test['mean_iou']:.3f}**",
+                interval,
+                "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
+                ordinary,
+                *_class_cells(row.test["class_iou"]),
+                binary,
+                f"{row.test['pixel_accuracy']:.3f}",
+                f"{row.test['boundary_f1']:.3f}",
+                row.start,
+                row.augmentation,
+                f"{row.epochs[0]} + {row.epochs[1]}",
+                f"{row.training_minutes:.0f} min",
+                f"{row.multiply_adds / 1e6:.0f} M",
+            ]
+        )
     return _table(heading, rows)
 
 
