@@ -1,6 +1,7 @@
 """Puts the model of a finished training into the package, for `weights="pets"`.
 
-The weights ship in half precision; the scores in their card are those of the weights that ship.
+The weights ship in half precision, rounded to 8 bits of mantissa. The scores in their card are
+those of the weights that ship.
 
     python -m benchmarks.release.ship_weights runs/unet --data-dir DIR
 """
@@ -15,7 +16,7 @@ import petseg
 from benchmarks.accuracy.result_rows import weights_of_any_machine
 from benchmarks.release.pretrained_graphs import write_graph
 from petseg.experiment import Result, RunFiles
-from petseg.pretrained import half_precision, ship
+from petseg.pretrained import SHIPPED_BITS, half_precision, ship
 from petseg_runtime.pretrained import FOLDER
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     result = Result.load(args.run)
     settings = result.settings
     model = keras.models.load_model(RunFiles(args.run).model)
-    model.set_weights(half_precision(model.get_weights()))
+    model.set_weights(half_precision(model.get_weights(), SHIPPED_BITS))
     pets = petseg.load_pets(
         image_size=settings.image_size, data_dir=args.data_dir, seed=settings.seed
     )
