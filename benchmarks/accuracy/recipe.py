@@ -61,6 +61,55 @@ def cross_entropy_lovasz(y_true: Any, y_pred: Any) -> Any:
     return cross_entropy()(y_true, y_pred) + lovasz
 
 
+class Student(keras.Model):
+    """A model that also learns from the probabilities of the pretrained U-Net.
+
+    The teacher sees the same augmented images at its own size. Half of the loss is the compiled
+    one, half the cross-entropy with the teacher's probabilities.
+
+    Reference: Hinton et al., 2015, arXiv:1503.02531.
+    """
+
+    teacher: Callable[[Any], Any]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if not training:
+            return loss
+        soft = keras.ops.stop_gradient(self.teacher(x))
+        taught = -keras.ops.sum(soft * keras.ops.log_softmax(y_pred), axis=-1)
+        return 0.5 * (loss + keras.ops.mean(taught))
+
+
+def student(model: keras.Model) -> Student:
+    """Gives a model the pretrained U-Net as its teacher.
+
+    Args:
+        model: The model, of the classes of the pets.
+
+    Returns:
+        A model with the same layers.
+    """
+    network = petseg.unet(weights="pets")
+    size = petseg.model_info(network).image_size
+    network.trainable = False
+
+    def probabilities(images: Any) -> Any:
+        logits = network(keras.ops.image.resize(images, size), training=False)
+        return keras.ops.softmax(keras.ops.image.resize(logits, images.shape[1:3]))
+
+    taught = Student(model.inputs, model.outputs, name=model.name)
+    object.__setattr__(taught, "teacher", probabilities)  # not a layer of the model
+    return taught
+
+
 @dataclass(frozen=True)
 class Change:
     """What a row changes of the recipe.
@@ -72,6 +121,7 @@ class Change:
         data: Arguments of `petseg.load_pets`.
         training: Arguments of `petseg.finetune`.
         callbacks: Makes the callbacks.
+        network: Changes the model before it is compiled.
         seed: Added to the seed of the weights, the order of the photos and the augmentation.
     """
 
@@ -81,6 +131,7 @@ class Change:
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     callbacks: Callable[[], list[keras.callbacks.Callback]] = list
+    network: Callable[[keras.Model], keras.Model] = lambda model: model
     seed: int = 0
 
 
@@ -104,6 +155,10 @@ CHANGES = {
     "mosaics": Change(data=_scenes(mosaic=0.25)),
     "pasted animals": Change(data=_scenes(paste=0.3)),
     "another seed": Change(seed=1),
+    "half of the loss from the pretrained U-Net": Change(network=student),
+    "strong augmentation, half of the loss from the pretrained U-Net": Change(
+        data={"augment": "strong"}, network=student
+    ),
     "MobileNetV2 backbone": Change(backbone="mobilenetv2"),
     "EfficientNet-Lite2 backbone": Change(backbone="efficientnetlite2"),
     "a third of the learning rate in fine-tuning": Change(training={"learning_rate": (1e-3, 1e-4)}),
@@ -141,7 +196,7 @@ def train(change: Change, data_dir: Path | None, seed: int) -> dict[str, float]:
     seed += change.seed
     keras.utils.set_random_seed(seed)
     pets = petseg.load_pets(image_size=SIZE, data_dir=data_dir, seed=seed, **change.data)
-    model = petseg.unet(backbone=change.backbone, class_names=pets.class_names)
+    model = change.network(petseg.unet(backbone=change.backbone, class_names=pets.class_names))
     model.compile(
         optimizer=change.optimizer(),
         loss=change.loss(),
