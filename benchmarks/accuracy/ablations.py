@@ -26,6 +26,8 @@ BARE = "bare encoder"
 # MobileNetV2 with its last stage in the place of the one before, as in the papers of PSPNet and
 # DeepLab.
 LAST_STAGE = "mobilenetv2_last_stage"
+# MobileNetV2 up to stride 8, as segmentation_models_pytorch uses it in PSPNet.
+STRIDE_8 = "mobilenetv2_stride_8"
 
 # The first row of each architecture is its default.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -40,7 +42,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "fcn16": [{}],
     "fcn32": [{}],
     "segnet": [{}, {"output_stride": 2}, {"output_stride": 8}],
-    "pspnet": [{}, {"output_stride": 16}, {"backbone": LAST_STAGE}],
+    "pspnet": [{}, {"output_stride": 16}, {"backbone": LAST_STAGE}, {"backbone": STRIDE_8}],
     "deeplabv3": [{}, {"output_stride": 8}],
     "deeplabv3_plus": [{}, {"decoder_filters": 64}],
     "fpn": [{}, {"pyramid_filters": 128, "decoder_filters": 128}, {"pyramid_filters": 64}],
@@ -49,12 +51,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def add_last_stage() -> None:
-    """Adds the backbone `LAST_STAGE` to `petseg.BACKBONES`."""
+def add_backbones() -> None:
+    """Adds the backbones `LAST_STAGE` and `STRIDE_8` to `petseg.BACKBONES`."""
     row = petseg.BACKBONES[BACKBONE]
     assert row.taps is not None
-    taps = (*row.taps[:3], row.taps[4], row.taps[4])
-    petseg.BACKBONES[LAST_STAGE] = dataclasses.replace(row, name=LAST_STAGE, taps=taps)
+    for name, stage in ((LAST_STAGE, 4), (STRIDE_8, 2)):
+        taps = (*row.taps[:3], row.taps[stage], row.taps[4])
+        petseg.BACKBONES[name] = dataclasses.replace(row, name=name, taps=taps)
 
 
 def variants(architectures: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -144,7 +147,7 @@ def main() -> None:
     parser = argument_parser(__doc__, data_dir="optional", rounds=5)
     parser.add_argument("--models", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     args = parser.parse_args()
-    add_last_stage()
+    add_backbones()
     settings = {
         "backbone": BACKBONE,
         "image_size": SIZE,
