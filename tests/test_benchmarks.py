@@ -15,6 +15,7 @@ from benchmarks.accuracy import benchmark, benchmark_figures, collect
 from benchmarks.accuracy.result_rows import (
     ResultRow,
     best_of_each_architecture,
+    drawn_rows,
     result_rows,
     row_labels,
 )
@@ -239,6 +240,11 @@ def test_rows_are_sorted_and_the_best_of_each_architecture_is_selected():
     rows = result_rows()
     scores = [row.test["mean_iou"] for row in rows]
     assert scores == sorted(scores, reverse=True)
+    drawn = drawn_rows(rows)
+    assert rows[0] in drawn
+    assert {row.augmentation for row in drawn} == {"strong"}
+    light = [row for row in rows if row.augmentation == "light"]
+    assert drawn_rows(light) == light
     best = best_of_each_architecture(rows)
     assert len({row.architecture for row in best}) == len(best)
     assert best[0] == rows[0]
@@ -349,7 +355,7 @@ def test_rows_that_differ_in_the_backbone_have_labels_of_their_own(tmp_path):
     assert len(set(labels.values())) == len(rows)
     figure = benchmark_figures.accuracy_against_latency(rows, {row.name: 1.0 for row in rows})
     lines = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"unet mobilenetv2", "unet vgg16", "pspnet"} < set(lines)
+    assert {"unet mobilenetv2", "unet vgg16", "fpn"} < set(lines)
     assert len(set(lines)) == len(lines)
 
 

@@ -18,6 +18,7 @@ import petseg
 from benchmarks.accuracy.result_rows import (
     ResultRow,
     best_of_each_architecture,
+    drawn_rows,
     result_rows,
     row_labels,
 )
@@ -136,11 +137,12 @@ def draw_figures(rows: Sequence[ResultRow], milliseconds: Mapping[str, float], o
     """Writes the figures as `classes.jpg`, `latency.jpg` and `confusion.jpg`.
 
     Args:
-        rows: The rows, best first.
+        rows: The rows, best first, of which `drawn_rows` are drawn.
         milliseconds: Time for one photo by the name of the row.
         out: Folder to write to.
     """
-    best = best_of_each_architecture(list(rows))
+    rows = drawn_rows(rows)
+    best = best_of_each_architecture(rows)
     labels = row_labels(rows)
     figures = {
         "classes": class_bars({labels[row.name]: row.evaluation for row in best}),

@@ -117,6 +117,18 @@ def result_rows(results: Path = RESULTS) -> list[ResultRow]:
     return sorted(rows, key=lambda row: (-row.test["mean_iou"], row.name))
 
 
+def drawn_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Selects the rows that figures show: those of the present recipe, with strong augmentation.
+
+    Args:
+        rows: Rows, among them those of version 0.1.0.
+
+    Returns:
+        The selected rows, in the same order. All, where none is of the present recipe.
+    """
+    return [row for row in rows if row.augmentation == "strong"] or list(rows)
+
+
 def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
     """Selects the best row of each architecture.
 
