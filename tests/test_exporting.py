@@ -268,6 +268,16 @@ def test_a_file_of_another_model_is_refused(kind, pets, small, damage, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_segnet_may_differ_in_single_images(damage, tmp_path):
+    model = petseg.segnet(weights="pets")  # unpools nearly equal features of one of the images
+    assert export(model, tmp_path / "segnet.onnx").is_file()
+    kernel = [layer for layer in model.layers if hasattr(layer, "kernel")][-1].kernel.numpy()
+    damage("onnx", lambda path: change_one_weight(path, kernel))
+    with pytest.raises(ValueError, match=r"differs from `model` by .* in a logit"):
+        export(model, tmp_path / "damaged.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["segnet.onnx"]
+
+
 def test_the_tolerance_is_an_argument(small, damage, tmp_path):
     kernel = small.layers[-1].kernel.numpy()
     damage("onnx", lambda path: change_one_weight(path, kernel))

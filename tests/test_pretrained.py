@@ -88,7 +88,7 @@ def test_the_backbone_of_the_weights_is_the_default(folder):
 
 
 def test_record_of_a_pretrained_model():
-    card = read_card("segnet-mobilenetv2")
+    card = read_card("segnet-efficientnetlite0")
     info = petseg.model_info(petseg.segnet(weights="pets"))
     assert info.class_names == petseg.PET_CLASSES
     assert info.image_size == tuple(card["image_size"]) == (224, 224)

@@ -62,7 +62,7 @@ def test_the_default_is_the_unet(photo):
 
 
 def test_a_name_may_leave_the_backbone_out(tmp_path):
-    name = "segnet-mobilenetv2"
+    name = "segnet-efficientnetlite0"
     assert full_name("segnet") == full_name(name) == name
     for backbone in ("abacus", DEFAULT_BACKBONE):
         (tmp_path / f"unet-{backbone}.json").touch()
@@ -76,9 +76,9 @@ def test_an_unknown_name_is_refused(name):
 
 
 def test_changed_weights_are_refused(tmp_path):
-    for path in FOLDER.glob("segnet-mobilenetv2.*"):
+    for path in FOLDER.glob("segnet-efficientnetlite0.*"):
         shutil.copy(path, tmp_path)
-    weights = tmp_path / "segnet-mobilenetv2.npz"
+    weights = tmp_path / "segnet-efficientnetlite0.npz"
     assert open_pretrained(weights.stem, tmp_path).num_classes == 3
     changed = bytearray(weights.read_bytes())
     changed[len(changed) // 2] ^= 1
