@@ -46,8 +46,8 @@ petseg.experiment: petseg.calibration petseg.checkpoint petseg.class_balance pet
     petseg.data petseg.devices petseg.environment petseg.evaluation petseg.losses petseg.mask_grid
     petseg.metrics petseg.model_records petseg.models petseg.plots petseg.prediction
     petseg.processes petseg.run_state petseg.scores petseg.training petseg_runtime
-petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.onnx_conversion
-    petseg.replicas petseg.scores petseg_runtime
+petseg.exporting: petseg.data petseg.evaluation petseg.model_records petseg.models
+    petseg.onnx_conversion petseg.replicas petseg.scores petseg_runtime
 petseg.feature_taps:
 petseg.label_shapes:
 petseg.losses: petseg.label_shapes petseg.replicas petseg_runtime
