@@ -386,10 +386,9 @@ def _difference(
         if masks is not None:
             truth = masks[start : start + IMAGES_AT_ONCE]
             confusions += [_confusion(truth, found, info) for found in classes]
-    if measure == "logit" and _unpools(model):
-        return float(np.quantile(differences, 0.5, method="lower"))
     if measure == "logit":
-        return float(np.max(differences))
+        half = np.quantile(differences, 0.5, method="lower")
+        return float(half if _unpools(model) else np.max(differences))
     if measure == "mean_iou":
         scores = [
             Evaluation(info.class_names, confusion, math.nan, math.nan, len(images)).mean_iou
