@@ -130,6 +130,7 @@ def test_commands_in_the_pages_name_scripts_that_exist():
 SCORED = {
     *(
         "trained",
+        "training",
         "pretrained",
         "unet",
         "fcn",

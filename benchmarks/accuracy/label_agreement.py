@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 import petseg
-from benchmarks.accuracy.photo_scores import class_ious, confusion, interval, mean_ious
+from benchmarks.accuracy.photo_scores import class_ious, confusion, mean_ious, scores
 from benchmarks.common import argument_parser
 from petseg.data import pet_examples
 from petseg_runtime import overlay
@@ -132,20 +132,19 @@ def figure(pairs: list[tuple[Photo, Photo, float]]) -> Image.Image:
 
 def main() -> None:
     """Writes the record, and the figure beside it."""
-    args = argument_parser(__doc__, data_dir="optional").parse_args()
+    args = argument_parser(__doc__, data_dir="optional", seed=False).parse_args()
     pairs = duplicates(read_photos(args.data_dir))
     confusions = np.stack([_labels(one, other) for one, other, _ in pairs])
-    total = confusions.sum(0)
-    iou = class_ious(total)
+    iou = class_ious(confusions.sum(0))
+    agreement = scores(confusions)
+    count = agreement.pop("photos")
     records = [record(pair) for pair in pairs]
     summary = {
         "settings": {"thumbnail": THUMBNAIL, "correlation": CORRELATION, "size": SIZE},
-        "count": len(pairs),
+        "count": count,
         "crossing": sum(row["crosses"] for row in records),
-        "mean_iou": round(float(iou.mean()), 4),
-        "interval": interval(confusions, args.seed),
-        "class_iou": dict(zip(petseg.PET_CLASSES, np.round(iou, 4).tolist(), strict=True)),
-        "pixel_accuracy": round(float(np.trace(total) / total.sum()), 4),
+        **agreement,
+        "class_iou": dict(zip(petseg.PET_CLASSES, np.round(iou, 5).tolist(), strict=True)),
         "pairs": records,
     }
     write_json(args.out, summary)

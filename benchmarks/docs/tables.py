@@ -29,49 +29,76 @@ CLASS_HEADINGS = tuple(f"{name} IoU" for name in CLASSES)
 
 
 def benchmark_table() -> str:
-    """Makes the table of all rows of the accuracy benchmark: training and scores.
+    """Makes the table of the scores of all rows of the accuracy benchmark.
 
     Returns:
         The table in Markdown.
     """
     heading = (
         *("architecture, image size and backbone", "mean IoU", "95% interval"),
-        *("mean IoU before fine-tuning", "mean IoU on composed photos"),
-        *CLASS_HEADINGS,
-        *("IoU with the border as pet", "pixel accuracy", "boundary F1", "initial weights"),
-        *("augmentation", "epochs frozen + fine-tuning", "training time", "multiply-adds"),
+        *("mean IoU on composed photos", *CLASS_HEADINGS, "IoU with the border as pet"),
+        *("pixel accuracy", "boundary F1"),
     )
     rows = []
     for row in result_rows(RESULTS):
         interval = ordinary = binary = ""
         if row.photo_scores is not None:
-            low, high = row.photo_scores["test"]["interval"]
-            interval = f"{low:.3f} to {high:.3f}"
+            interval = _interval_cell(row.photo_scores["test"])
             ordinary = f"{row.photo_scores['ordinary']['mean_iou']:.3f}"
             binary = f"{row.photo_scores['test']['binary_iou']:.3f}"
         rows.append(
             [
-                f"`{row.architecture}` {row.size}, `{row.backbone}`",
+                _full_label(row),
                 f"**{row.test['mean_iou']:.3f}**",
                 interval,
-                "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
                 ordinary,
                 *_class_cells(row.test["class_iou"]),
                 binary,
                 f"{row.test['pixel_accuracy']:.3f}",
                 f"{row.test['boundary_f1']:.3f}",
-                row.start,
-                row.augmentation,
-                f"{row.epochs[0]} + {row.epochs[1]}",
-                f"{row.training_minutes:.0f} min",
-                f"{row.multiply_adds / 1e6:.0f} M",
             ]
         )
     return _table(heading, rows)
 
 
+def training_table() -> str:
+    """Makes the table of how each row of the accuracy benchmark was trained.
+
+    Returns:
+        The table in Markdown.
+    """
+    heading = (
+        *("architecture, image size and backbone", "mean IoU", "before fine-tuning"),
+        *("initial weights", "augmentation", "epochs frozen + fine-tuning"),
+        *("training time", "multiply-adds"),
+    )
+    rows = [
+        [
+            _full_label(row),
+            f"{row.test['mean_iou']:.3f}",
+            "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
+            row.start,
+            row.augmentation,
+            f"{row.epochs[0]} + {row.epochs[1]}",
+            f"{row.training_minutes:.0f} min",
+            f"{row.multiply_adds / 1e6:.0f} M",
+        ]
+        for row in result_rows(RESULTS)
+    ]
+    return _table(heading, rows)
+
+
+def _full_label(row: ResultRow) -> str:
+    return f"`{row.architecture}` {row.size}, `{row.backbone}`"
+
+
+def _interval_cell(scores: dict[str, Any]) -> str:
+    low, high = scores["interval"]
+    return f"{low:.3f} to {high:.3f}"
+
+
 def pretrained_table() -> str:
-    """Makes the table of the pretrained models, the default one first.
+    """Makes the table of the pretrained models, the default one first, and of another annotator.
 
     Returns:
         The table in Markdown.
@@ -86,20 +113,27 @@ def pretrained_table() -> str:
     rows = []
     for name in ranked:
         row = found[name]
-        low, high = row["test"]["interval"]
         rows.append(
             [
                 f"`{name}`",
-                f"**{row['test']['mean_iou']:.3f}**",
-                f"{low:.3f} to {high:.3f}",
-                f"{row['test']['pixel_accuracy']:.3f}",
-                f"{row['test']['binary_iou']:.3f}",
+                *_test_cells(row["test"]),
                 f"{row['ordinary']['mean_iou']:.3f}",
                 f"{row['ordinary']['binary_iou']:.3f}",
                 "x".join(map(str, row["image_size"])),
             ]
         )
+    annotator = _read(RESULTS / "label_agreement.json")
+    rows.append(["another annotator", *_test_cells(annotator), "", "", "224x224"])
     return _table(heading, rows)
+
+
+def _test_cells(scores: dict[str, Any]) -> list[str]:
+    return [
+        f"**{scores['mean_iou']:.3f}**",
+        _interval_cell(scores),
+        f"{scores['pixel_accuracy']:.3f}",
+        f"{scores['binary_iou']:.3f}",
+    ]
 
 
 def architecture_table(*architectures: str) -> str:
@@ -694,6 +728,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "trained": benchmark_table,
+    "training": training_table,
     "unet": partial(architecture_table, "unet"),
     "fcn": partial(architecture_table, "fcn8", "fcn16", "fcn32"),
     "segnet": partial(architecture_table, "segnet"),
