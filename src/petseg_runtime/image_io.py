@@ -205,10 +205,10 @@ def _channels_message(name: str, channels: int, shape: tuple[int, ...]) -> str:
             f"{name} has shape {shape}, and {wanted}, in the last axis: (H, W, {channels}). "
             "Replace the file."
         )
-    found = shape[-1]
+    count = f"{shape[-1]} {'channel' if shape[-1] == 1 else 'channels'}"
     return (
-        f"{name} has {found} {'channel' if found == 1 else 'channels'}, and {wanted}. "
-        f"Pass `channels={found}`, or replace the file."
+        f"{name} has {count}, and {wanted}. Replace the file, or load the data with "
+        f"`channels={shape[-1]}` and use a model for images of {count}."
     )
 
 
