@@ -118,9 +118,14 @@ def test_a_damaged_result_is_named(folder, tmp_path):
             Result.load(tmp_path)
 
 
-def test_results_of_the_first_version_are_read():
-    folder = Path(__file__).parents[1] / "docs" / "results" / "unet-mobilenetv2-128"
-    result = Result.load(folder)
+def test_results_of_the_first_version_are_read(tmp_path):
+    published = Path(__file__).parents[1] / "docs" / "results" / "unet-mobilenetv2-128"
+    record = json.loads((published / "result.json").read_text())
+    settings = record["settings"]
+    settings["model"] = settings.pop("architecture")  # as 0.1.0 wrote it
+    del settings["augment"]
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    result = Result.load(tmp_path)
     assert result.settings.architecture == "unet"
     assert result.settings.image_size == (128, 128)
     assert 0.7 < result.test.mean_iou < 0.9
