@@ -136,14 +136,12 @@ def main() -> None:
     pairs = duplicates(read_photos(args.data_dir))
     confusions = np.stack([_labels(one, other) for one, other, _ in pairs])
     iou = class_ious(confusions.sum(0))
-    agreement = scores(confusions)
-    count = agreement.pop("photos")
     records = [record(pair) for pair in pairs]
     summary = {
         "settings": {"thumbnail": THUMBNAIL, "correlation": CORRELATION, "size": SIZE},
-        "count": count,
+        "count": len(pairs),
         "crossing": sum(row["crosses"] for row in records),
-        **agreement,
+        **{name: value for name, value in scores(confusions).items() if name != "photos"},
         "class_iou": dict(zip(petseg.PET_CLASSES, np.round(iou, 5).tolist(), strict=True)),
         "pairs": records,
     }

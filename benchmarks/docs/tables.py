@@ -123,7 +123,8 @@ def pretrained_table() -> str:
             ]
         )
     annotator = _read(RESULTS / "label_agreement.json")
-    rows.append(["another annotator", *_test_cells(annotator), "", "", "224x224"])
+    size = "x".join(map(str, annotator["settings"]["size"]))
+    rows.append(["another annotator", *_test_cells(annotator), "", "", size])
     return _table(heading, rows)
 
 
@@ -177,8 +178,7 @@ def _row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
     """Unique labels by the name of the row, with the backbone only where it is needed."""
     shared = rows_with_shared_label(rows)
     return {
-        row.name: f"`{row.architecture}` {row.size}"
-        + (f", `{row.backbone}`" if row.name in shared else "")
+        row.name: _full_label(row) if row.name in shared else f"`{row.architecture}` {row.size}"
         for row in rows
     }
 
