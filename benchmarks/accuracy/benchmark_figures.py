@@ -18,7 +18,6 @@ import petseg
 from benchmarks.accuracy.result_rows import (
     ResultRow,
     best_of_each_architecture,
-    drawn_rows,
     result_rows,
     row_labels,
 )
@@ -59,6 +58,7 @@ def class_bars(scores: Mapping[str, petseg.Evaluation]) -> Figure:
         axes.barh(places + offset, values, 0.92 * height, color=np.divide(colour, 255), label=name)
     axes.set_yticks(places, list(scores))
     axes.set_xlim(0, 1)
+    axes.set_ylim(-0.5, len(scores) - 0.5)
     axes.grid(axis="x", color=RULE)
     _label(axes, "IoU", "architecture and image size")
     _legend(figure, axes, columns=len(class_names))
@@ -137,16 +137,17 @@ def draw_figures(rows: Sequence[ResultRow], milliseconds: Mapping[str, float], o
     """Writes the figures as `classes.jpg`, `latency.jpg` and `confusion.jpg`.
 
     Args:
-        rows: The rows, best first, of which `drawn_rows` are drawn.
+        rows: The rows, best first. `latency.jpg` shows those on EfficientNet-Lite, if there
+            are some.
         milliseconds: Time for one photo by the name of the row.
         out: Folder to write to.
     """
-    rows = drawn_rows(rows)
     best = best_of_each_architecture(rows)
+    lite = [row for row in rows if row.backbone.startswith("efficientnetlite")]
     labels = row_labels(rows)
     figures = {
         "classes": class_bars({labels[row.name]: row.evaluation for row in best}),
-        "latency": accuracy_against_latency(rows, milliseconds),
+        "latency": accuracy_against_latency(lite or rows, milliseconds),
         "confusion": confusion_matrix(
             rows[0].evaluation, f"Confusion matrix of {labels[rows[0].name]}"
         ),

@@ -3,8 +3,8 @@
 Each complete row goes to a folder of its name. The folder may hold all rows or only some of them,
 such as one new row: latencies are merged by the name of the row, and the figures of scores and
 latencies are drawn again from the records of all rows. `benchmarks.accuracy.latency` times all rows
-in one run. `masks.jpg` needs the models, so it is copied only if the folder holds all rows that the
-figures show. `python -m benchmarks.docs.tables` then makes the tables.
+in one run. `masks.jpg` needs the models, so it is copied only if the folder holds all rows.
+`python -m benchmarks.docs.tables` then makes the tables.
 
     python -m benchmarks.accuracy.collect runs/benchmark
 """
@@ -19,12 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.accuracy.benchmark_figures import draw_figures
-from benchmarks.accuracy.result_rows import (
-    PHOTO_SCORES,
-    drawn_rows,
-    result_rows,
-    weights_of_any_machine,
-)
+from benchmarks.accuracy.result_rows import PHOTO_SCORES, result_rows, weights_of_any_machine
 from benchmarks.common import RESULTS
 from petseg.experiment import RunFiles
 from petseg_runtime.atomic_files import whole_file, write_json
@@ -76,8 +71,7 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
     for name in names:
         files = RunFiles(folder / name)
         scored = folder / name / PHOTO_SCORES
-        copied = (files.history, files.curves, files.masks, *([scored] if scored.exists() else []))
-        copy(copied, results / name)
+        copy((files.history, files.curves, files.masks, scored), results / name)
         record = json.loads(files.result.read_text(encoding="utf-8"))
         settings = record["settings"]
         settings["weights"] = weights_of_any_machine(settings["weights"])
@@ -86,7 +80,7 @@ def collect(folder: Path, results: Path = RESULTS) -> None:
     write_json(comparison / LATENCY, latency)
     rows = result_rows(results)
     draw_figures(rows, latency, comparison)
-    missing = [row.name for row in drawn_rows(rows) if row.name not in names]
+    missing = [row.name for row in rows if row.name not in names]
     if missing:
         print(f"{comparison / MASKS} is unchanged: {folder} has no {', '.join(missing)}.")
     else:

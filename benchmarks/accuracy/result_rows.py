@@ -28,7 +28,6 @@ class ResultRow:
         image_size: (height, width).
         start: "ImageNet", the image size of the row whose weights this one starts from, or another
             model whose encoder it starts from.
-        augmentation: "light" or "strong".
         epochs: Epochs with the encoder frozen, and epochs of fine-tuning.
         training_minutes: Sum over the stages of number of epochs times median time of an epoch.
             Epochs that other processes slowed down do not change the median.
@@ -37,7 +36,7 @@ class ResultRow:
         frozen_mean_iou: Mean IoU on the test split before fine-tuning. None where no epoch was
             frozen.
         test: The scores on the test split, as `petseg.Evaluation.to_json` writes them.
-        photo_scores: What `benchmarks.accuracy.photo_scores` wrote. None for rows of version 0.1.0.
+        photo_scores: What `benchmarks.accuracy.photo_scores` wrote. Empty for synthetic data.
     """
 
     name: str
@@ -45,14 +44,13 @@ class ResultRow:
     backbone: str
     image_size: tuple[int, int]
     start: str
-    augmentation: str
     epochs: tuple[int, int]
     training_minutes: float
     parameters: int
     multiply_adds: int
     frozen_mean_iou: float | None
     test: dict[str, Any]
-    photo_scores: dict[str, Any] | None
+    photo_scores: dict[str, Any]
 
     @property
     def size(self) -> str:
@@ -73,7 +71,7 @@ class ResultRow:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Reads a row that petseg 0.1.0 or a later version wrote.
+        """Reads a row.
 
         Args:
             folder: The folder with `result.json` and `history.csv`.
@@ -85,7 +83,7 @@ class ResultRow:
         before = record.get("before_fine_tuning")
         settings = record["settings"]
         height, width = settings["image_size"]
-        architecture = settings.get("architecture") or settings["model"]  # as 0.1.0 called it
+        architecture = settings["architecture"]
         scored = folder / PHOTO_SCORES
         return cls(
             name=folder.name,
@@ -93,14 +91,13 @@ class ResultRow:
             backbone=settings["backbone"],
             image_size=(height, width),
             start=_start(settings["weights"], architecture),
-            augmentation=settings.get("augment", "light"),  # 0.1.0 had no other
             epochs=(settings["frozen_epochs"], settings["epochs"]),
             training_minutes=_training_minutes(folder / "history.csv"),
             parameters=record["parameters"],
             multiply_adds=record["multiply_adds"],
             frozen_mean_iou=None if before is None else before["test"]["mean_iou"],
             test=record["test"],
-            photo_scores=json.loads(scored.read_text("utf-8")) if scored.exists() else None,
+            photo_scores=json.loads(scored.read_text(encoding="utf-8")) if scored.exists() else {},
         )
 
 
@@ -117,19 +114,7 @@ def result_rows(results: Path = RESULTS) -> list[ResultRow]:
     return sorted(rows, key=lambda row: (-row.test["mean_iou"], row.name))
 
 
-def drawn_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Selects the rows that figures show: those on EfficientNet-Lite.
-
-    Args:
-        rows: Rows, among them others.
-
-    Returns:
-        The selected rows, in the same order. All, where none is on EfficientNet-Lite.
-    """
-    return [row for row in rows if row.backbone.startswith("efficientnetlite")] or list(rows)
-
-
-def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
+def best_of_each_architecture(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Selects the best row of each architecture.
 
     Args:
@@ -144,19 +129,6 @@ def best_of_each_architecture(rows: list[ResultRow]) -> list[ResultRow]:
     return list(best.values())
 
 
-def rows_with_shared_label(rows: Sequence[ResultRow]) -> set[str]:
-    """Finds rows that only their backbone distinguishes from another row.
-
-    Args:
-        rows: Rows.
-
-    Returns:
-        The names of the rows whose architecture and size another row has too.
-    """
-    counts = Counter(row.label for row in rows)
-    return {row.name for row in rows if counts[row.label] > 1}
-
-
 def row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
     """Labels rows for figures, with the backbone only where it is needed.
 
@@ -166,9 +138,10 @@ def row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
     Returns:
         A unique label for each name of a row, such as "unet 224" or "unet vgg16 224".
     """
-    shared = rows_with_shared_label(rows)
+    counts = Counter(row.label for row in rows)
     return {
-        row.name: row.name.replace("-", " ") if row.name in shared else row.label for row in rows
+        row.name: row.label if counts[row.label] == 1 else row.name.replace("-", " ")
+        for row in rows
     }
 
 

@@ -16,11 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.result_rows import (
-    ResultRow,
-    result_rows,
-    rows_with_shared_label,
-)
+from benchmarks.accuracy.result_rows import ResultRow, result_rows
 from benchmarks.common import RESULTS, ROOT
 from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, full_name
 
@@ -39,25 +35,19 @@ def benchmark_table() -> str:
         *("mean IoU on composed photos", *CLASS_HEADINGS, "IoU with the border as pet"),
         *("pixel accuracy", "boundary F1"),
     )
-    rows = []
-    for row in result_rows(RESULTS):
-        interval = ordinary = binary = ""
-        if row.photo_scores is not None:
-            interval = _interval_cell(row.photo_scores["test"])
-            ordinary = f"{row.photo_scores['ordinary']['mean_iou']:.3f}"
-            binary = f"{row.photo_scores['test']['binary_iou']:.3f}"
-        rows.append(
-            [
-                _full_label(row),
-                f"**{row.test['mean_iou']:.3f}**",
-                interval,
-                ordinary,
-                *_class_cells(row.test["class_iou"]),
-                binary,
-                f"{row.test['pixel_accuracy']:.3f}",
-                f"{row.test['boundary_f1']:.3f}",
-            ]
-        )
+    rows = [
+        [
+            _full_label(row),
+            f"**{row.test['mean_iou']:.3f}**",
+            _interval_cell(row.photo_scores["test"]),
+            f"{row.photo_scores['ordinary']['mean_iou']:.3f}",
+            *_class_cells(row.test["class_iou"]),
+            f"{row.photo_scores['test']['binary_iou']:.3f}",
+            f"{row.test['pixel_accuracy']:.3f}",
+            f"{row.test['boundary_f1']:.3f}",
+        ]
+        for row in result_rows(RESULTS)
+    ]
     return _table(heading, rows)
 
 
@@ -69,8 +59,7 @@ def training_table() -> str:
     """
     heading = (
         *("architecture, image size and backbone", "mean IoU", "before fine-tuning"),
-        *("initial weights", "augmentation", "epochs frozen + fine-tuning"),
-        *("training time", "multiply-adds"),
+        *("initial weights", "epochs frozen + fine-tuning", "training time", "multiply-adds"),
     )
     rows = [
         [
@@ -78,7 +67,6 @@ def training_table() -> str:
             f"{row.test['mean_iou']:.3f}",
             "" if row.frozen_mean_iou is None else f"{row.frozen_mean_iou:.3f}",
             row.start,
-            row.augmentation,
             f"{row.epochs[0]} + {row.epochs[1]}",
             f"{row.training_minutes:.0f} min",
             f"{row.multiply_adds / 1e6:.0f} M",
@@ -146,41 +134,25 @@ def architecture_table(*architectures: str) -> str:
     Returns:
         The table in Markdown.
     """
-    return _summary_table(
-        [row for row in result_rows(RESULTS) if row.architecture in architectures]
-    )
-
-
-def _summary_table(rows: list[ResultRow]) -> str:
     milliseconds = _read(RESULTS / "comparison" / "latency.json")
-    labels = _row_labels(rows)
     heading = (
-        *("architecture and image size", "mean IoU", "pixel accuracy"),
-        *("backbone", "parameters", "time per photo"),
+        *("architecture, image size and backbone", "mean IoU", "pixel accuracy"),
+        *("parameters", "time per photo"),
     )
     return _table(
         heading,
         [
             [
-                labels[row.name],
+                _full_label(row),
                 f"**{row.test['mean_iou']:.3f}**",
                 f"{row.test['pixel_accuracy']:.3f}",
-                f"`{row.backbone}`",
                 f"{row.parameters / 1e6:.1f} M",
                 f"{milliseconds[row.name]:.0f} ms",
             ]
-            for row in rows
+            for row in result_rows(RESULTS)
+            if row.architecture in architectures
         ],
     )
-
-
-def _row_labels(rows: Sequence[ResultRow]) -> dict[str, str]:
-    """Unique labels by the name of the row, with the backbone only where it is needed."""
-    shared = rows_with_shared_label(rows)
-    return {
-        row.name: _full_label(row) if row.name in shared else f"`{row.architecture}` {row.size}"
-        for row in rows
-    }
 
 
 def ablations_table() -> str:
