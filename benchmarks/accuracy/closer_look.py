@@ -3,7 +3,7 @@
 Each photo is predicted at the model's size, and at that size and 1.5 times it together. For every
 limit, the second prediction counts where less of the photo than that was foreground in the first.
 The limit of a model is the one with the best score on composed photos (`ordinary_photos`) among
-those that lose nothing on validation. The default model is scored on the test split as well.
+those that lose nothing on validation.
 
     python -m benchmarks.accuracy.closer_look --data-dir DIR --out docs/results/closer_look.json
 """
@@ -19,7 +19,7 @@ from benchmarks.accuracy.photo_scores import confusion, mean_ious
 from benchmarks.common import Record, argument_parser
 from petseg.data import pet_examples
 from petseg_runtime.predictor import CLOSER_SCALE
-from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, full_name, pretrained_models
+from petseg_runtime.pretrained import pretrained_models
 
 LIMITS = (0.0, 0.1, 0.2, 0.3)  # above, most photos would be seen twice
 TOLERATED = 0.0005  # mean IoU on validation
@@ -91,11 +91,6 @@ def main() -> None:
         model = petseg.Runtime.pretrained(name)
         row: dict[str, Any] = {key: scores(model, photos) for key, photos in sets.items()}
         record.add(name, {**row, "chosen": chosen(row)})
-    if record.get("test", None) is None:
-        name = full_name(DEFAULT_ARCHITECTURE)
-        found = scores(petseg.Runtime.pretrained(name), photos_of(examples["test"]))
-        limits = (LIMITS[0], record.rows[name]["chosen"])
-        record.write(test={"model": name} | {str(limit): found[str(limit)] for limit in limits})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How far two human annotators agree: near-duplicate photos of Oxford-IIIT Pet, labelled twice.
 
 Finds pairs of photos whose thumbnails correlate, compares their trimaps, and names the pairs of
-which one photo is in the training and one in the test split.
+which one photo is in the test split and one in the official training list, of which the validation
+split is a part.
 
     python -m benchmarks.accuracy.label_agreement --data-dir DIR \
         --out docs/results/label_agreement.json

@@ -2,13 +2,14 @@
 
 For every complete row of a folder, on the test split: a 95% interval by bootstrap over photos, the
 IoU with the border counted as pet, and the scores without the photos that have a near-duplicate in
-the training split (`label_agreement`). On the validation split and on composed photos
+the official training list (`label_agreement`). On the validation split and on composed photos
 (`ordinary_photos`): the same scores. Rows that have their scores already are left alone.
 
     python -m benchmarks.accuracy.photo_scores runs/benchmark --data-dir DIR
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,6 +128,22 @@ def scores(confusions: np.ndarray) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def has_duplicate(data_dir: Path | None) -> np.ndarray:
+    """Finds the test photos with a near-duplicate in the official training list.
+
+    Args:
+        data_dir: Folder of `tensorflow_datasets`.
+
+    Returns:
+        bool `(N,)`, in the order of the test split.
+    """
+    pairs = json.loads((RESULTS / "label_agreement.json").read_text(encoding="utf-8"))["pairs"]
+    found = {pair["test"] for pair in pairs if pair["crosses"]}
+    examples = pet_examples(data_dir)["test"].as_numpy_iterator()
+    return np.array([example["file_name"].decode() in found for example in examples])
+
+
 def score(
     model: keras.Model | petseg.Runtime,
     image_size: tuple[int, int],
@@ -146,15 +163,11 @@ def score(
     """
     pets = petseg.load_pets(image_size=image_size, data_dir=data_dir)
     test = photo_confusions(model, pets.test)
-    names = [e["file_name"].decode() for e in pet_examples(data_dir)["test"].as_numpy_iterator()]
-    pairs = json.loads((RESULTS / "label_agreement.json").read_text(encoding="utf-8"))["pairs"]
-    seen = {pair["test"] for pair in pairs if pair["crosses"]}
-    kept = np.array([name not in seen for name in names])
     return {
         "image_size": image_size,
         "validation": scores(photo_confusions(model, pets.val)),
         "test": scores(test),
-        "test_without_duplicates": scores(test[kept]),
+        "test_without_duplicates": scores(test[~has_duplicate(data_dir)]),
         "ordinary": scores(photo_confusions(model, batches(composed, image_size))),
     }
 

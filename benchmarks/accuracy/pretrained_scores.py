@@ -1,8 +1,9 @@
 """Scores the pretrained models on whole photos, and on photos of small and several animals.
 
 On the test split: mean IoU with a 95% interval by bootstrap over photos, accuracy, the IoU with the
-border counted as pet, and the same without the photos that have a near-duplicate in the training
-split. On the composed photos of `ordinary_photos`: the same. The models run in ONNX Runtime.
+border counted as pet, and the same without the photos that have a near-duplicate in the official
+training list. On the composed photos of `ordinary_photos`: the same. The models run in ONNX
+Runtime.
 
     python -m benchmarks.accuracy.pretrained_scores --data-dir DIR \
         --out docs/results/pretrained.json
@@ -20,7 +21,7 @@ def main() -> None:
     args = argument_parser(__doc__, data_dir="required", seed=False).parse_args()
     record = Record(args.out, {"seed_of_composed_photos": SEED})
     composed = scenes(args.data_dir)
-    for name in record.missing(reversed(pretrained_models())):
+    for name in record.missing(pretrained_models()):
         height, width = read_card(name)["image_size"]
         model = petseg.Runtime.pretrained(name)
         record.add(name, score(model, (height, width), args.data_dir, composed))

@@ -166,12 +166,12 @@ def _start(weights: str | None, architecture: str) -> str:
     if weights == "imagenet":
         return "ImageNet"
     folder = Path(str(weights)).parent.name
-    before, _, side = folder.removeprefix("pets-").split("-")
+    if not folder.startswith("pets-"):  # the same model at another size
+        side = int(folder.rpartition("-")[2])
+        return _size_text((side, side))
+    before = folder.split("-")[1]
     is_own = before == architecture
-    if folder.startswith("pets-"):
-        return f"pretrained `{before}`" if is_own else f"encoder of the pretrained `{before}`"
-    size = _size_text((int(side), int(side)))
-    return size if is_own else f"encoder of `{before}` {size}"
+    return f"pretrained `{before}`" if is_own else f"encoder of the pretrained `{before}`"
 
 
 def _size_text(size: tuple[int, int]) -> str:

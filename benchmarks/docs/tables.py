@@ -191,7 +191,7 @@ def recipe_table() -> str:
         [name, f"{found['thawed']:.3f}", f"{found['ordinary']:.3f}", f"{found['frozen']:.3f}"]
         for name, found in _read(RESULTS / "recipe.json")["rows"].items()
     ]
-    return _table(("change", "mean IoU", "ordinary photos", "before fine-tuning"), rows)
+    return _table(("change", "mean IoU", "mean IoU on composed photos", "before fine-tuning"), rows)
 
 
 def few_labels_table() -> str:

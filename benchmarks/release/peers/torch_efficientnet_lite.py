@@ -36,7 +36,7 @@ def main(name: str, images: str, result: str) -> None:
         for key in batches.files:
             batch = torch.from_numpy(batches[key]).permute(0, 3, 1, 2)
             found[f"logits/{key}"] = model(batch).numpy()
-    np.savez(result, package=np.array(package), **found)
+    np.savez(result, **found)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def mosaic(
     """Puts 2x2 or 3x3 photos of the batch into each frame.
 
     Args:
-        images: uint8 `(N, H, W, 3)` in [0, 255].
+        images: uint8 `(N, H, W, C)` in [0, 255].
         masks: uint8 classes `(N, H, W, 1)`.
         boxes: float32 `(N, 4)`, the crop of each photo, as `tf.image.crop_and_resize` takes it.
         seed: Two integers.
@@ -57,7 +57,7 @@ def paste(
     photo that is not background. An object can hide others and can reach out of the frame.
 
     Args:
-        images: uint8 `(N, H, W, 3)` in [0, 255], whose objects are pasted.
+        images: uint8 `(N, H, W, C)` in [0, 255], whose objects are pasted.
         masks: uint8 classes `(N, H, W, 1)`.
         frames: The images (float32) and masks (int32) that are pasted onto.
         seed: Two integers.
