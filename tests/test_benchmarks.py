@@ -140,7 +140,8 @@ SCORED = {
         "linknet",
         "lraspp",
     ),
-    *("ablations", "recipe", "prediction", "runtimes", "few_labels", "imbalance", "flicker"),
+    *("ablations", "recipe", "default_backbone", "prediction", "runtimes", "few_labels"),
+    *("imbalance", "flicker"),
 }
 
 

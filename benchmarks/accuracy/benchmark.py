@@ -10,6 +10,7 @@ the figures.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,26 +89,25 @@ ORIGINAL = (
     ("segnet", "mobilenetv2", 128),
     ("deeplabv3", "mobilenetv2", 128),
 )
-ON_LITE2 = ("unet", "efficientnetlite2", 224)
+LARGEST = ("unet", "efficientnetlite2", 320)
 
 # Frozen and thawed epochs, and the peak rate of the latter: the same for all rows of a size. A row
-# starts from ImageNet at 128, and from the weights of the same model at 128 at 192 and 224. On the
-# default backbone, the architectures other than U-Net start from the encoder of the pretrained
-# U-Net, which saves their training at 128, and train for more epochs. The U-Nets that ship, the
-# default and the largest, go on from their pretrained weights.
-STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4)}
+# starts from ImageNet at 128, and from the weights of the same model at the size before it at 192,
+# 224 and 320. On the default backbone, the architectures other than U-Net start from the encoder of
+# the pretrained U-Net, which saves their training at 128, and train for more epochs. The U-Net
+# itself, the default model, goes on from its pretrained weights.
+STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 9, 2e-4)}
 ON_DEFAULT_BACKBONE = (1, 12, 3e-4)
 DEFAULT = Row("unet", DEFAULT_BACKBONE, 224, PETS, 0, 24, 3e-4)
-LARGEST = Row("unet", "efficientnetlite2", 320, PETS, 0, 12, 2e-4)
-BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128}
+BEFORE: dict[int, int | str] = {128: IMAGENET, 192: 128, 224: 128, 320: 224}
 
 
 def _rows() -> dict[str, Row]:
     """All rows: every architecture on the default backbone, the original ones, the largest."""
     others = [architecture for architecture in petseg.MODELS if architecture != "unet"]
-    rows = [DEFAULT, LARGEST]
+    rows = [DEFAULT]
     rows += [Row(name, DEFAULT_BACKBONE, 224, PETS, *ON_DEFAULT_BACKBONE) for name in others]
-    for architecture, backbone, size in (*ORIGINAL, ON_LITE2):
+    for architecture, backbone, size in (*ORIGINAL, LARGEST):
         chain: list[Row] = []
         start: int | str = size
         while isinstance(start, int):
@@ -140,21 +140,20 @@ def with_starts(names: list[str]) -> list[Row]:
     return list(wanted.values())
 
 
-def pets_unet(folder: Path, row: Row) -> Path:
-    """Saves the pretrained U-Net that a row starts from.
+def pets_unet(folder: Path) -> Path:
+    """Saves the pretrained U-Net, from which rows start.
 
     Args:
         folder: Folder of all rows.
-        row: The row, on a backbone and at an image size that a pretrained U-Net has too.
 
     Returns:
         The `.keras` file. It is written if it is not there.
     """
-    path = folder / f"{PETS}-unet-{row.backbone}-{row.size}" / "model.keras"
+    path = folder / f"{PETS}-unet-{DEFAULT_BACKBONE}-224" / "model.keras"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as part:
-            petseg.unet(backbone=row.backbone, weights=PETS).save(part)
+            petseg.unet(weights=PETS).save(part)
     return path
 
 
@@ -174,7 +173,7 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     if row.start_name is not None:
         weights = str(RunFiles(folder / row.start_name).best)
     if row.start == PETS:
-        weights = str(pets_unet(folder, row))
+        weights = str(pets_unet(folder))
     values: dict[str, Any] = {
         "image_size": (row.size, row.size),
         "frozen_epochs": row.frozen_epochs,
@@ -193,21 +192,23 @@ def settings(row: Row, folder: Path, data: str, seed: int) -> Settings:
     )
 
 
-def latencies(models: dict[str, keras.Model], rows: list[ResultRow]) -> dict[str, float]:
+def latencies(
+    models: Mapping[str, keras.Model], image_sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, float]:
     """Times the prediction of one photo, the models in turns.
 
     Args:
-        models: The model of each row.
-        rows: The rows.
+        models: The models by name.
+        image_sizes: (height, width) for each model.
 
     Returns:
-        Median milliseconds by the name of the row.
+        Median milliseconds by name.
     """
     runs = {
-        row.name: functools.partial(
-            models[row.name].predict_on_batch, np.full((1, *row.image_size, 3), 127, "float32")
+        name: functools.partial(
+            model.predict_on_batch, np.full((1, *image_sizes[name], 3), 127, "float32")
         )
-        for row in rows
+        for name, model in models.items()
     }
     for run in runs.values():
         run()  # compiles
@@ -250,7 +251,7 @@ def compare(out: Path, pets: petseg.Splits) -> None:
     rows = result_rows(out)
     labels = row_labels(rows)
     models = {row.name: keras.models.load_model(RunFiles(out / row.name).model) for row in rows}
-    milliseconds = latencies(models, rows)
+    milliseconds = latencies(models, {row.name: row.image_size for row in rows})
     write_json(out / "latency.json", milliseconds)
     draw_figures(rows, milliseconds, out)
     with whole_file(out / "masks.jpg") as part:

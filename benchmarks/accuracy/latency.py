@@ -22,7 +22,7 @@ def main() -> None:
         row.name: petseg.MODELS[row.architecture](backbone=row.backbone, weights=None)
         for row in rows
     }
-    milliseconds = latencies(models, rows)
+    milliseconds = latencies(models, {row.name: row.image_size for row in rows})
     comparison = RESULTS / "comparison"
     write_json(comparison / LATENCY, milliseconds)
     draw_figures(rows, milliseconds, comparison)

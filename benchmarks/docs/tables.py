@@ -194,6 +194,33 @@ def recipe_table() -> str:
     return _table(("change", "mean IoU", "mean IoU on composed photos", "before fine-tuning"), rows)
 
 
+def default_backbone_table() -> str:
+    """Makes the table of backbones after the same short training, scored on the validation split.
+
+    Returns:
+        The table in Markdown.
+    """
+    record = _read(RESULTS / "default_backbone.json")
+    heading = (
+        "model",
+        "mean IoU",
+        "mean IoU on composed photos",
+        "time of an epoch",
+        "time per photo",
+    )
+    rows = [
+        [
+            f"`{name}`",
+            f"{found['thawed']:.3f}",
+            f"{found['ordinary']:.3f}",
+            f"{found['seconds_per_epoch']:.0f} s",
+            f"{record['milliseconds'][name]:.1f} ms",
+        ]
+        for name, found in record["rows"].items()
+    ]
+    return _table(heading, rows)
+
+
 def few_labels_table() -> str:
     """Makes the table of training with few labelled photos, by initial weights.
 
@@ -448,6 +475,7 @@ def pipeline_table() -> str:
     """
     labels = {
         "petseg": "petseg",
+        "petseg, strong": "petseg, strong augmentation",
         "tutorial": "`tf.data` tutorial",
         "tutorial, cached": "`tf.data` tutorial, cached",
         "torch": "torch `DataLoader`, 2 workers",
@@ -713,6 +741,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "few_labels": few_labels_table,
     "imbalance": imbalance_table,
     "recipe": recipe_table,
+    "default_backbone": default_backbone_table,
     "prediction": prediction_table,
     "pretrained": pretrained_table,
     "closer_look": closer_look_table,

@@ -1,10 +1,10 @@
 r"""Data pipelines: petseg's beside the usual ones, and whether training waits for it.
 
 Photos of the official training list become augmented batches (crop and resize, flip, colour) with
-petseg, with the `tf.data` code of tutorials, and with a torch `DataLoader` of two workers. Each is
-a process of its own; they take turns. Then the fastest training step is fed by petseg's pipeline,
-and by a batch that is always ready. Image sizes that are in the JSON already are not measured
-again.
+petseg, with the `tf.data` code of tutorials, and with a torch `DataLoader` of two workers; with
+petseg also with strong augmentation. Each is a process of its own; they take turns. Then the
+fastest training step is fed by petseg's pipeline, and by a batch that is always ready. Image sizes
+that are in the JSON already are not measured again.
 
     bash benchmarks/speed/make_peers.sh PEERS
     python -m benchmarks.speed.pipeline --data-dir DIR --peers PEERS \
@@ -153,6 +153,7 @@ def main() -> None:
         write_files(args.data_dir, Path(files))
         sources: dict[str, tuple[str | Path, Path]] = {
             "petseg": (sys.executable, args.data_dir),
+            "petseg, strong": (sys.executable, args.data_dir),
             "tutorial": (sys.executable, args.data_dir),
             "tutorial, cached": (sys.executable, args.data_dir),
             "torch": (args.peers / "smp" / "bin" / "python", Path(files)),

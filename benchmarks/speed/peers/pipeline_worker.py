@@ -13,10 +13,12 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def petseg_batches(size, batch, source):
+def petseg_batches(size, batch, source, *, augment):
     import petseg
 
-    return petseg.load_pets(image_size=(size, size), batch_size=batch, data_dir=source).train
+    return petseg.load_pets(
+        image_size=(size, size), batch_size=batch, data_dir=source, augment=augment
+    ).train
 
 
 def tutorial_batches(size, batch, source, *, cached):
@@ -86,7 +88,8 @@ def torch_batches(size, batch, source):
 
 
 KINDS = {
-    "petseg": petseg_batches,
+    "petseg": lambda *arguments: petseg_batches(*arguments, augment="light"),
+    "petseg, strong": lambda *arguments: petseg_batches(*arguments, augment="strong"),
     "tutorial": lambda *arguments: tutorial_batches(*arguments, cached=False),
     "tutorial, cached": lambda *arguments: tutorial_batches(*arguments, cached=True),
     "torch": torch_batches,
