@@ -63,6 +63,15 @@ def argument_parser(
     return parser
 
 
+def no_arguments(description: str | None) -> None:
+    """Answers `--help` and refuses arguments, for a script that has none.
+
+    Args:
+        description: The script's docstring; its first line is shown.
+    """
+    argparse.ArgumentParser(description=(description or "").partition("\n")[0]).parse_args()
+
+
 class Record:
     """A JSON file of results by name, which can be resumed.
 

@@ -91,11 +91,11 @@ ORIGINAL = (
 )
 LARGEST = ("unet", "efficientnetlite2", 320)
 
-# Frozen and thawed epochs, and the peak rate of the latter: the same for all rows of a size. A row
-# starts from ImageNet at 128, and from the weights of the same model at the size before it at 192,
-# 224 and 320. On the default backbone, the architectures other than U-Net start from the encoder of
-# the pretrained U-Net, which saves their training at 128, and train for more epochs. The U-Net
-# itself, the default model, goes on from its pretrained weights.
+# Frozen and thawed epochs, and the peak rate of the latter. A row starts from ImageNet at 128, and
+# from the weights of the same model at the size before it at 192, 224 and 320. On the default
+# backbone, the architectures other than U-Net start from the encoder of the pretrained U-Net, which
+# saves their training at 128, and have `ON_DEFAULT_BACKBONE` instead. The U-Net itself, the default
+# model, goes on from its pretrained weights.
 STAGES = {128: (3, 12, 3e-4), 192: (1, 6, 3e-4), 224: (1, 6, 3e-4), 320: (1, 9, 2e-4)}
 ON_DEFAULT_BACKBONE = (1, 12, 3e-4)
 DEFAULT = Row("unet", DEFAULT_BACKBONE, 224, PETS, 0, 24, 3e-4)

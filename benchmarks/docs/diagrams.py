@@ -9,6 +9,8 @@ phone, so that its text has the size of the page's text there.
 
 from pathlib import Path
 
+from benchmarks.common import no_arguments
+
 FOLDER = Path(__file__).parents[2] / "docs" / "figures"
 # White text on these has a contrast of at least 4.5; the boxes stand out on white and on black.
 FILLS = {"encoder": "#b45309", "decoder": "#1f6f9f", "image": "#5c6470"}
@@ -314,7 +316,13 @@ def icon():
     (FOLDER / "favicon.svg").write_text(text, encoding="utf-8")
 
 
-if __name__ == "__main__":
+def main():
+    """Draws all figures."""
+    no_arguments(__doc__)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus, fpn, linknet, lraspp, icon):
         draw()
+
+
+if __name__ == "__main__":
+    main()

@@ -149,8 +149,12 @@ def find_model(model: Path | None) -> Path | str:
         try:
             return full_name(str(model))
         except ValueError:
-            hint = "" if model.suffix else " `petseg models` lists the names of pretrained models."
-            raise FileNotFoundError(f"There is no model file {shown}.{hint}") from None
+            hint = (
+                "."
+                if model.suffix
+                else ", and no pretrained model of that name. `petseg models` lists them."
+            )
+            raise FileNotFoundError(f"There is no model file {shown}{hint}") from None
     if model.is_dir():
         if (model / RUN_MODEL).is_file():
             return model / RUN_MODEL

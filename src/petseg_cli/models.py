@@ -24,11 +24,10 @@ def models() -> None:
     )
     _print_table(
         "pretrained",
-        ["backbone", "image size", "mean IoU", "file"],
+        ["image size", "mean IoU", "file"],
         [
             [
-                row.architecture,
-                row.backbone,
+                f"{row.architecture}-{row.backbone}",
                 f"{row.image_size[0]} x {row.image_size[1]}",
                 f"{row.mean_iou:.3f}",
                 f"{row.num_bytes / 1e6:.1f} MB",
@@ -36,7 +35,10 @@ def models() -> None:
             for row in pretrained_models()
         ],
     )
-    typer.echo('Pretrained on Oxford-IIIT Pet, scored on its test split: weights="pets".')
+    typer.echo(
+        "Pretrained on Oxford-IIIT Pet, scored on its test split. An architecture alone\n"
+        'is the name of its first model. In Python: weights="pets".'
+    )
 
 
 def _print_table(heading: str, headings: Sequence[str], rows: Sequence[list[str]]) -> None:

@@ -143,8 +143,8 @@ def test_a_name_that_no_model_has(cli):
     code, out, err = cli("evaluate", "resnet", *SYNTHETIC)
     assert (code, out) == (1, "")
     assert err == (
-        "petseg: error: There is no model file resnet. `petseg models` lists the names of "
-        "pretrained models.\n"
+        "petseg: error: There is no model file resnet, and no pretrained model of that name. "
+        "`petseg models` lists them.\n"
     )
 
 
