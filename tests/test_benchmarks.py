@@ -330,6 +330,7 @@ def test_a_new_row_is_added_to_the_published_rows(tmp_path, published):
         assert "| `unet` 224x224, `vgg16`" in labels
         assert "| `unet` 224x224, `mobilenetv2`" in labels
         assert len(set(labels)) == len(labels)
+    assert "\n| `pspnet` 192x192, `mobilenetv2` |" in tables.TABLES["pspnet"]()
     for name in set(tables.TABLES) - {"trained", "unet"}:
         tables.TABLES[name]()
 

@@ -128,7 +128,12 @@ def test_a_server_gets_the_next_version(cli, model_file, photos, tmp_path):
         ("unet.onnx --model nothing.keras", 1, "There is no model file nothing.keras."),
         ("unet.onnx --model file", 1, "A model must be a file that ends in .keras"),
         ("unet.onnx --model other.onnx", 2, "--model: It must be a pretrained model, a .keras"),
-        ("unet.onnx --model resnet", 1, "There is no model file resnet, and no pretrained"),
+        (
+            "unet.onnx --model resnet",
+            1,
+            "There is no model file resnet, and no pretrained model of that name. `petseg models` "
+            "lists",
+        ),
     ],
 )
 def test_a_mistake_is_answered_before_any_work(cli, tmp_path, monkeypatch, args, code, message):
