@@ -15,6 +15,18 @@ RESULTS = ROOT / "docs" / "results"
 Measured = TypeVar("Measured")
 
 
+def bare_parser(description: str | None) -> argparse.ArgumentParser:
+    """Builds a parser without arguments, which answers `--help`.
+
+    Args:
+        description: The script's docstring; its first line is shown.
+
+    Returns:
+        The parser, to which a script can add arguments.
+    """
+    return argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+
+
 def argument_parser(
     description: str | None,
     *,
@@ -37,7 +49,7 @@ def argument_parser(
     Returns:
         The parser, to which a script can add arguments of its own.
     """
-    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser = bare_parser(description)
     parser.add_argument("--out", type=Path, required=True, help="file or folder to write")
     if data_dir is not None:
         parser.add_argument(
@@ -61,15 +73,6 @@ def argument_parser(
             "--seconds", type=float, default=seconds, help="length of each measurement"
         )
     return parser
-
-
-def no_arguments(description: str | None) -> None:
-    """Answers `--help` and refuses arguments, for a script that has none.
-
-    Args:
-        description: The script's docstring; its first line is shown.
-    """
-    argparse.ArgumentParser(description=(description or "").partition("\n")[0]).parse_args()
 
 
 class Record:

@@ -114,7 +114,7 @@ def test_each_script_says_how_it_is_run(path):
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     text = path.read_text(encoding="utf-8")
     assert f"python -m {name}" in text.split('"""')[1]
-    assert "parse_args(" in text or "no_arguments(" in text  # so that it answers --help
+    assert "parse_args(" in text  # so that it answers --help
 
 
 def test_commands_in_the_pages_name_scripts_that_exist():

@@ -9,7 +9,6 @@ in one run. `masks.jpg` needs the models, so it is copied only if the folder hol
     python -m benchmarks.accuracy.collect runs/benchmark
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -20,7 +19,7 @@ from PIL import Image
 
 from benchmarks.accuracy.benchmark_figures import draw_figures
 from benchmarks.accuracy.result_rows import PHOTO_SCORES, result_rows, weights_of_any_machine
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, bare_parser
 from petseg.experiment import RunFiles
 from petseg_runtime.atomic_files import whole_file, write_json
 
@@ -96,7 +95,7 @@ def _read(path: Path) -> dict[str, float]:
 
 def main() -> None:
     """Collects the folder given on the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder that `benchmark --out` wrote")
     collect(parser.parse_args().folder)
 

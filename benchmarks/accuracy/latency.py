@@ -11,13 +11,13 @@ from benchmarks.accuracy.benchmark import latencies
 from benchmarks.accuracy.benchmark_figures import draw_figures
 from benchmarks.accuracy.collect import LATENCY
 from benchmarks.accuracy.result_rows import result_rows
-from benchmarks.common import RESULTS, no_arguments
+from benchmarks.common import RESULTS, bare_parser
 from petseg_runtime.atomic_files import write_json
 
 
 def main() -> None:
     """Times the rows in turns, and draws the figures again."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     rows = result_rows(RESULTS)
     models = {
         row.name: petseg.MODELS[row.architecture](backbone=row.backbone, weights=None)

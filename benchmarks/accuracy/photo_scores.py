@@ -8,7 +8,6 @@ the official training list (`label_agreement`). On the validation split and on c
     python -m benchmarks.accuracy.photo_scores runs/benchmark --data-dir DIR
 """
 
-import argparse
 import functools
 import json
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import petseg
 from benchmarks.accuracy.ordinary_photos import SEED, batches, scenes
 from benchmarks.accuracy.result_rows import PHOTO_SCORES
 from benchmarks.accuracy.scene_composer import Scene
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, bare_parser
 from petseg.data import pet_examples
 from petseg.evaluation import labelled_logits
 from petseg.experiment import Result, RunFiles
@@ -192,7 +191,7 @@ def score_rows(folder: Path, data_dir: Path | None) -> None:
 
 def main() -> None:
     """Scores the rows that have no scores yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder that the benchmark wrote")
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import petseg
-from benchmarks.common import no_arguments
+from benchmarks.common import bare_parser
 from petseg.data import Augmentation, synthetic_examples
 from petseg.data.batch_augmentation import augment_batch
 from petseg.data.pipeline import CROP_MARGIN, resize_example
@@ -33,7 +33,7 @@ SEED, SHOWN = (5, 0), 2  # here the box hides a part of the pet
 
 def main() -> None:
     """Draws the picture."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     size = (round(CROP_MARGIN * SIDE),) * 2
     examples = list(synthetic_examples(2 * EXAMPLES, seed=1)["train"].take(EXAMPLES))
     resized = [resize_example(example["image"], example["mask"], size) for example in examples]

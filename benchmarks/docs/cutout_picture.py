@@ -3,13 +3,13 @@
 python -m benchmarks.docs.cutout_picture --data-dir DIR
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import petseg
+from benchmarks.common import bare_parser
 from petseg.data import pet_examples
 from petseg_runtime.alpha import EDGES
 from petseg_runtime.atomic_files import whole_file
@@ -22,7 +22,7 @@ BEHIND = (96, 150, 120)  # shows bright and dark hair
 
 def main() -> None:
     """Draws the picture."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()
     model = petseg.Runtime.pretrained()

@@ -9,7 +9,7 @@ phone, so that its text has the size of the page's text there.
 
 from pathlib import Path
 
-from benchmarks.common import no_arguments
+from benchmarks.common import bare_parser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "figures"
 # White text on these has a contrast of at least 4.5; the boxes stand out on white and on black.
@@ -318,7 +318,7 @@ def icon():
 
 def main():
     """Draws all figures."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for draw in (unet, fcn, segnet, pspnet, deeplabv3_plus, fpn, linknet, lraspp, icon):
         draw()

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import petseg
-from benchmarks.common import no_arguments
+from benchmarks.common import bare_parser
 from petseg_runtime.atomic_files import whole_file
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,7 +21,7 @@ SIDE, GAP = 256, 8
 
 def main() -> None:
     """Draws the picture."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     model = petseg.unet(weights="pets")
     names = petseg.model_info(model).class_names
     width, height = (count * (SIDE + GAP) - GAP for count in (len(PHOTOS), 2))

@@ -4,11 +4,11 @@ python examples/quickstart.py
 python -m benchmarks.docs.quickstart_picture quickstart
 """
 
-import argparse
 from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.common import bare_parser
 from petseg_runtime.atomic_files import whole_file
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ GAP = 8
 
 def main() -> None:
     """Draws the photo, its overlay and its cut-out side by side."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     photo = Image.open(ROOT / "examples" / "chelsea.png").convert("RGB")

@@ -5,10 +5,10 @@
 It is the sheet that `petseg data --sheet` draws, of photos of the validation split.
 """
 
-import argparse
 from pathlib import Path
 
 from benchmarks.accuracy.few_labels import CLASSES, species_masks
+from benchmarks.common import bare_parser
 from petseg.data import pet_examples
 from petseg.data.pipeline import Batching
 from petseg.data.splits import make_splits
@@ -22,7 +22,7 @@ DPI = 100
 
 def main() -> None:
     """Draws the picture."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument(
         "--data-dir", type=Path, help="folder of tensorflow_datasets with Oxford-IIIT Pet"
     )

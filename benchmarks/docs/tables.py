@@ -6,7 +6,6 @@ A block between `<!-- table: NAME -->` and `<!-- end -->` gets the table of that
 column of a table identifies its row; the mean IoU, where there is one, is the second.
 """
 
-import argparse
 import json
 import re
 import statistics
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.result_rows import ResultRow, result_rows
-from benchmarks.common import RESULTS, ROOT
+from benchmarks.common import RESULTS, ROOT, bare_parser
 from petseg_runtime.pretrained import DEFAULT_ARCHITECTURE, full_name
 
 CLASSES = ("pet", "background", "border")
@@ -793,7 +792,7 @@ def with_tables(text: str, page: str) -> str:
 
 def main() -> None:
     """Writes or checks the tables of every page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it would")
     check = parser.parse_args().check
     outdated = []

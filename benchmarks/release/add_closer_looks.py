@@ -9,7 +9,7 @@ in its graph.
 import json
 
 import petseg
-from benchmarks.common import RESULTS, no_arguments
+from benchmarks.common import RESULTS, bare_parser
 from benchmarks.release.pretrained_graphs import write_graph
 from petseg_runtime.atomic_files import write_json
 from petseg_runtime.pretrained import FOLDER, read_card
@@ -17,7 +17,7 @@ from petseg_runtime.pretrained import FOLDER, read_card
 
 def main() -> None:
     """Updates the models that were measured."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     rows = json.loads((RESULTS / "closer_look.json").read_text(encoding="utf-8"))["rows"]
     for name, row in rows.items():
         card = {**read_card(name), "closer_look_below": row["chosen"]}

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf2onnx
 
 import petseg
-from benchmarks.common import no_arguments
+from benchmarks.common import bare_parser
 from petseg.pretrained import array_names
 from petseg_runtime.atomic_files import whole_file
 from petseg_runtime.formats import FORMATS
@@ -69,7 +69,7 @@ def _without_weights(graph: onnx.ModelProto, names: list[str]) -> None:
 
 def main() -> None:
     """Writes the graph of each pretrained model."""
-    no_arguments(__doc__)
+    bare_parser(__doc__).parse_args()
     for name in pretrained_models():
         card = read_card(name)
         model = petseg.MODELS[card["architecture"]](backbone=card["backbone"], weights="pets")

@@ -5,20 +5,20 @@ Needed after the photos of the set, or how they are read, have changed. The weig
     python -m benchmarks.release.score_cards --data-dir DIR [NAME ...]
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import keras
 
 import petseg
+from benchmarks.common import bare_parser
 from petseg_runtime.atomic_files import write_json
 from petseg_runtime.pretrained import FOLDER, pretrained_models, read_card
 
 
 def main() -> None:
     """Scores the models on the validation split and on the test split."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()

@@ -6,7 +6,6 @@ those of the weights that ship.
     python -m benchmarks.release.ship_weights runs/unet --data-dir DIR
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import keras
 
 import petseg
 from benchmarks.accuracy.result_rows import weights_of_any_machine
+from benchmarks.common import bare_parser
 from benchmarks.release.pretrained_graphs import write_graph
 from petseg.experiment import Result, RunFiles
 from petseg.pretrained import SHIPPED_BITS, half_precision, ship
@@ -22,7 +22,7 @@ from petseg_runtime.pretrained import FOLDER
 
 def main() -> None:
     """Evaluates the weights in half precision and ships them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = bare_parser(__doc__)
     parser.add_argument("run", type=Path, help="folder of a complete run")
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()
